@@ -1,0 +1,90 @@
+// Package link is the boundary between the stack and a network interface.
+//
+//  1. [Device.Receive] fills frames from one queue of the interface, without blocking.
+//  2. The shard handles them and builds frames to send: header bytes and gathered pieces.
+//  3. [Device.Transmit] takes as many as there is room for; the rest stay the shard's, in order.
+//  4. [Device.Wait] blocks until there is something to receive, room to transmit, a wake-up or a deadline.
+//
+// A device is one queue and is driven by one goroutine; only Wake may be called from others.
+package link
+
+import "ocaserve/tcpstack/mono"
+
+// Medium says what a frame begins with.
+type Medium uint8
+
+const (
+	MediumIP       Medium = iota // an IPv4 or IPv6 header
+	MediumEthernet               // an Ethernet header
+)
+
+// Caps are the powers of a device. The zero value is a plain IP interface without offloads.
+type Caps struct {
+	MTU    int    // largest IP packet on the link, bytes
+	Medium Medium // what a frame begins with
+
+	TxChecksum bool // fills in the transport checksum of a CsumPartial frame
+	RxChecksum bool // delivers CsumValid or CsumPartial frames
+	TSO4, TSO6 bool // segments frames with GSO > 0
+	MaxGSO     int  // largest frame with GSO, headers included, bytes; 0: MTU
+
+	// TxCopies says that the pieces of a frame are no longer needed once Transmit has returned (the
+	// device copied them). Otherwise the device reports completion later; no such device exists yet.
+	TxCopies bool
+}
+
+// Csum is the state of a frame's transport checksum.
+type Csum uint8
+
+const (
+	CsumComplete Csum = iota // the field holds the whole checksum; on receive nobody has verified it yet
+	CsumValid                // receive only: the device or a trusted peer vouches for it
+	CsumPartial              // the field holds the pseudo-header sum; the rest is to be added from CsumStart
+)
+
+// A Frame is one packet, or one superframe of GSO-sized segments.
+//
+// Received: Data is the whole frame, the device's memory, valid until the next Receive. Transmitted: Data
+// is the headers and Pieces the payload behind them; both are the shard's and unchanged until accepted.
+type Frame struct {
+	Data   []byte
+	Pieces [][]byte
+	Time   mono.Time // received: when it was taken off the ring
+
+	GSO        uint16 // payload bytes per segment; 0: one segment
+	Csum       Csum
+	CsumStart  uint16 // CsumPartial: offset in the frame where summing starts
+	CsumOffset uint16 // CsumPartial: offset of the field from CsumStart
+}
+
+// Len is the length of the frame with its pieces, in bytes.
+func (f *Frame) Len() int {
+	n := len(f.Data)
+	for _, p := range f.Pieces {
+		n += len(p)
+	}
+	return n
+}
+
+// A Device is one queue of a network interface.
+type Device interface {
+	Caps() Caps
+	// Receive fills frames and returns how many; 0 means nothing is waiting. An error is final: the
+	// interface is gone.
+	Receive(frames []Frame) (int, error)
+	// Transmit sends frames in order and returns how many were taken; fewer than asked means that the
+	// ring is full. An error is final.
+	Transmit(frames []Frame) (int, error)
+	// Wait blocks until a frame may be received, room has come up after a short Transmit, Wake was
+	// called, or the deadline has passed.
+	Wait(until mono.Time) error
+	// Wake makes the current or the next Wait return. It may be called from any goroutine.
+	Wake()
+}
+
+// An Interface is a set of queues that share an address. Closing it ends every device's Wait.
+type Interface interface {
+	Name() string
+	Queues() []Device
+	Close() error
+}

@@ -1,0 +1,62 @@
+package stream
+
+// A Gather collects the pieces of one batch of frames: references to stable memory, and scratch for bytes
+// that are produced at transmit time (sealed records, headers). It belongs to a shard and is reset when
+// the link is done with the batch; until then every piece stays valid and unchanged.
+type Gather struct {
+	pieces  [][]byte
+	scratch []byte // len: bytes reserved so far; cap: all there is
+	length  int    // bytes since the last Mark
+	mark    int    // index of the first piece since the last Mark
+}
+
+// Init gives g its scratch memory and room for n pieces. Both stay with g.
+func (g *Gather) Init(scratch []byte, n int) {
+	g.scratch = scratch[:0]
+	g.pieces = make([][]byte, 0, n)
+	g.mark, g.length = 0, 0
+}
+
+// Reset forgets all pieces and frees the scratch for the next batch.
+func (g *Gather) Reset() {
+	clear(g.pieces)
+	g.pieces = g.pieces[:0]
+	g.scratch = g.scratch[:0]
+	g.mark, g.length = 0, 0
+}
+
+// Mark begins a new frame: Pieces and Len speak of what is added after it.
+func (g *Gather) Mark() { g.mark, g.length = len(g.pieces), 0 }
+
+// Add appends p by reference. p must stay unchanged until the batch has been transmitted.
+func (g *Gather) Add(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	g.pieces = append(g.pieces, p)
+	g.length += len(p)
+}
+
+// Reserve appends n bytes of scratch as the next piece and returns them for the caller to fill now. The
+// caller checks Free first; asking for more than is free breaks that contract and panics.
+func (g *Gather) Reserve(n int) []byte {
+	p := g.Scratch(n)
+	g.Add(p)
+	return p
+}
+
+// Scratch takes n bytes of scratch without adding them as a piece: room for a frame's headers.
+func (g *Gather) Scratch(n int) []byte {
+	at := len(g.scratch)
+	g.scratch = g.scratch[: at+n : cap(g.scratch)]
+	return g.scratch[at : at+n : at+n]
+}
+
+// Free is the scratch left in this batch, in bytes.
+func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
+
+// Pieces returns what was added since the last Mark. The slice stays valid until Reset.
+func (g *Gather) Pieces() [][]byte { return g.pieces[g.mark:len(g.pieces):len(g.pieces)] }
+
+// Len is the number of bytes added since the last Mark.
+func (g *Gather) Len() int { return g.length }

@@ -1,0 +1,37 @@
+package wire
+
+import "net/netip"
+
+// An Addr is an IP address in 16 bytes: IPv6 as it is, IPv4 mapped into ::ffff:0:0/96. It is comparable
+// and holds no pointer, so that tables of flows cost the collector nothing.
+type Addr [16]byte
+
+// AddrFrom converts a, dropping its zone.
+func AddrFrom(a netip.Addr) Addr { return a.As16() }
+
+// Netip returns a as a netip.Addr, unmapped.
+func (a Addr) Netip() netip.Addr { return netip.AddrFrom16(a).Unmap() }
+
+// Is4 reports whether a is an IPv4 address.
+func (a Addr) Is4() bool {
+	return a[10] == 0xff && a[11] == 0xff && [10]byte(a[:10]) == [10]byte{}
+}
+
+// String returns the usual text form.
+func (a Addr) String() string { return a.Netip().String() }
+
+// A Flow names a connection from our side.
+type Flow struct {
+	Local, Remote         Addr
+	LocalPort, RemotePort uint16
+}
+
+// LocalAddrPort returns our end.
+func (f *Flow) LocalAddrPort() netip.AddrPort {
+	return netip.AddrPortFrom(f.Local.Netip(), f.LocalPort)
+}
+
+// RemoteAddrPort returns the peer's end.
+func (f *Flow) RemoteAddrPort() netip.AddrPort {
+	return netip.AddrPortFrom(f.Remote.Netip(), f.RemotePort)
+}
