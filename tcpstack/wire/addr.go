@@ -17,6 +17,25 @@ func (a Addr) Is4() bool {
 	return a[10] == 0xff && a[11] == 0xff && [10]byte(a[:10]) == [10]byte{}
 }
 
+// addrFrom4 maps an IPv4 address.
+func addrFrom4(a [4]byte) Addr {
+	return Addr{10: 0xff, 11: 0xff, 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+}
+
+// IsMulticast reports whether a is a group: IPv4 224.0.0.0/4 or limited broadcast, IPv6 ff00::/8.
+// Directed broadcasts cannot be told without the subnet.
+func (a *Addr) IsMulticast() bool {
+	if a.Is4() {
+		return a[12]&0xf0 == 0xe0 || [4]byte(a[12:]) == [4]byte{255, 255, 255, 255}
+	}
+	return a[0] == 0xff
+}
+
+// IsUnspecified reports whether a is 0.0.0.0 or ::.
+func (a *Addr) IsUnspecified() bool {
+	return *a == Addr{} || *a == Addr{10: 0xff, 11: 0xff}
+}
+
 // String returns the usual text form.
 func (a Addr) String() string { return a.Netip().String() }
 

@@ -26,6 +26,7 @@ type IPHeader struct {
 	TOS          uint8 // DSCP and ECN bits
 	ID           uint16
 	DontFragment bool
+	FlowLabel    uint32 // IPv6 only, 20 bits (RFC 6437); 0: none
 	V6           bool
 	HeaderLen    int // bytes before the payload, options and extension headers included
 }
@@ -49,7 +50,7 @@ type Options struct {
 	HasTS         bool
 	TSVal, TSEcr  uint32
 	NSACK         uint8
-	SACK          [4]SACKBlock
+	SACK          [4]SACKBlock // the first NSACK are valid, most recent first (RFC 2018 section 4)
 }
 
 // A Segment is a TCP segment: its header as values and its payload by reference. A parsed segment's

@@ -1,0 +1,153 @@
+package wire
+
+import "encoding/binary"
+
+const (
+	ipv4HeaderLen = 20
+	ipv6HeaderLen = 40
+	maxPacketLen  = 65535 // of an IPv4 packet, and of what follows a fixed IPv6 header
+)
+
+// ParseIP checks the IP header of packet b, fills h, and returns the upper layer's bytes, which alias b:
+// without the link's padding, options and extension headers. If it does not return DropNone, h and the
+// payload hold nothing of use.
+func ParseIP(b []byte, h *IPHeader) (payload []byte, d Drop) {
+	if len(b) == 0 {
+		return nil, DropIPShort
+	}
+	switch b[0] >> 4 {
+	case 4:
+		return parseIPv4(b, h)
+	case 6:
+		return parseIPv6(b, h)
+	}
+	return nil, DropIPVersion // RFC 1122 section 3.2.1.1: MUST be silently discarded
+}
+
+// parseIPv4 is ParseIP for version 4 (RFC 791 section 3.1).
+func parseIPv4(b []byte, h *IPHeader) ([]byte, Drop) {
+	if len(b) < ipv4HeaderLen {
+		return nil, DropIPShort
+	}
+	n := int(b[0]&15) * 4
+	total := int(binary.BigEndian.Uint16(b[2:]))
+	if n < ipv4HeaderLen || n > len(b) {
+		return nil, DropIPHeaderLen
+	}
+	if total < n || total > len(b) {
+		return nil, DropIPTruncated
+	}
+	// RFC 1122 section 3.2.1.2: "A host MUST verify the IP header checksum on every received datagram".
+	if Checksum(b[:n], 0).Fold() != 0xffff {
+		return nil, DropIPChecksum
+	}
+	frag := binary.BigEndian.Uint16(b[6:])
+	if frag&0x3fff != 0 { // more fragments, or an offset
+		return nil, DropFragment
+	}
+	if n > ipv4HeaderLen && !acceptIPv4Options(b[ipv4HeaderLen:n]) {
+		return nil, DropIPOptions
+	}
+	if !validIPv4Source([4]byte(b[12:16])) {
+		return nil, DropIPSource
+	}
+	*h = IPHeader{
+		Src:          addrFrom4([4]byte(b[12:16])),
+		Dst:          addrFrom4([4]byte(b[16:20])),
+		Protocol:     b[9],
+		HopLimit:     b[8],
+		TOS:          b[1],
+		ID:           binary.BigEndian.Uint16(b[4:]),
+		DontFragment: frag&0x4000 != 0,
+		HeaderLen:    n,
+	}
+	return b[n:total:total], DropNone
+}
+
+// validIPv4Source applies RFC 1122 section 3.2.1.3: a datagram MUST be discarded silently if its source
+// is broadcast, multicast or "this network". Loopback is accepted: in-process links use it.
+func validIPv4Source(a [4]byte) bool {
+	return a[0] != 0 && a[0]&0xf0 != 0xe0 && a != [4]byte{255, 255, 255, 255}
+}
+
+// acceptIPv4Options walks the options (RFC 791 section 3.1). None has a meaning for us, but a source route
+// must not steer replies around filters (RFC 7126 section 4.3: drop), and a bad length means that the
+// sender and we do not agree where the header ends; Linux drops both too.
+func acceptIPv4Options(o []byte) bool {
+	for len(o) > 0 {
+		switch o[0] {
+		case 0: // end of list
+			return true
+		case 1: // no operation
+			o = o[1:]
+			continue
+		case 131, 137: // loose, strict source route
+			return false
+		}
+		if len(o) < 2 || o[1] < 2 || int(o[1]) > len(o) {
+			return false
+		}
+		o = o[o[1]:]
+	}
+	return true
+}
+
+// HeaderLen is the number of bytes that PutIP writes for h.
+func HeaderLen(h *IPHeader) int {
+	if h.V6 {
+		return ipv6HeaderLen
+	}
+	return ipv4HeaderLen
+}
+
+// PutIP writes an IP header without options in front of payloadLen bytes and returns its length. h.V6
+// chooses the version; IPv4 gets its header checksum. b must have room for HeaderLen(h) bytes, and the
+// payload must fit the 16-bit length field: anything else breaks the caller's contract and panics.
+func PutIP(b []byte, h *IPHeader, payloadLen int) int {
+	if payloadLen < 0 || payloadLen > MaxPayload(h) {
+		panic("wire: invariant broken: an IP payload must fit the header's 16-bit length")
+	}
+	if h.V6 {
+		return putIPv6(b, h, payloadLen)
+	}
+	return putIPv4(b, h, payloadLen)
+}
+
+// MaxPayload is the largest payload in bytes that an IP header can state.
+func MaxPayload(h *IPHeader) int {
+	if h.V6 {
+		return maxPacketLen
+	}
+	return maxPacketLen - ipv4HeaderLen
+}
+
+func putIPv4(b []byte, h *IPHeader, payloadLen int) int {
+	b = b[:ipv4HeaderLen]
+	b[0] = 4<<4 | ipv4HeaderLen/4
+	b[1] = h.TOS
+	binary.BigEndian.PutUint16(b[2:], uint16(ipv4HeaderLen+payloadLen))
+	binary.BigEndian.PutUint16(b[4:], h.ID)
+	var frag uint16
+	if h.DontFragment {
+		frag = 0x4000
+	}
+	binary.BigEndian.PutUint16(b[6:], frag)
+	b[8] = h.HopLimit
+	b[9] = h.Protocol
+	b[10], b[11] = 0, 0
+	copy(b[12:16], h.Src[12:])
+	copy(b[16:20], h.Dst[12:])
+	binary.BigEndian.PutUint16(b[10:], ^Checksum(b, 0).Fold())
+	return ipv4HeaderLen
+}
+
+func putIPv6(b []byte, h *IPHeader, payloadLen int) int {
+	b = b[:ipv6HeaderLen]
+	binary.BigEndian.PutUint32(b, 6<<28|uint32(h.TOS)<<20|h.FlowLabel&0xfffff)
+	binary.BigEndian.PutUint16(b[4:], uint16(payloadLen))
+	b[6] = h.Protocol
+	b[7] = h.HopLimit
+	copy(b[8:24], h.Src[:])
+	copy(b[24:40], h.Dst[:])
+	return ipv6HeaderLen
+}

@@ -1,0 +1,87 @@
+package wire
+
+import "encoding/binary"
+
+const tcpHeaderLen = 20
+
+// ChecksumOffset is where the checksum field stands in a TCP header: what a device needs to know of a
+// segment with a partial checksum.
+const ChecksumOffset = 16
+
+// ParseTCP fills s from TCP segment b, which ParseIP returned with h; s.Payload aliases b. The checksum is
+// verified if the caller asks for it: it does not when the link vouches for it, or when the field is
+// still partial. If the result is not DropNone, s holds nothing of use.
+//
+// Malformed options never cost the segment: see parseOptions.
+func ParseTCP(h *IPHeader, b []byte, verifyChecksum bool, s *Segment) Drop {
+	if len(b) < tcpHeaderLen {
+		return DropTCPShort
+	}
+	n := int(b[12]>>4) * 4
+	if n < tcpHeaderLen || n > len(b) {
+		return DropTCPHeaderLen
+	}
+	// RFC 9293 section 3.9.2.3: a SYN from an invalid source or to a group MUST be ignored. No other
+	// segment makes sense there either, and none must draw a reset.
+	if h.Dst.IsMulticast() || h.Src.IsUnspecified() {
+		return DropTCPAddress
+	}
+	if verifyChecksum && Checksum(b, PseudoHeader(h, len(b))).Fold() != 0xffff {
+		return DropTCPChecksum // RFC 9293 section 3.1: "the receiver MUST check it"
+	}
+	s.SrcPort = binary.BigEndian.Uint16(b[0:])
+	s.DstPort = binary.BigEndian.Uint16(b[2:])
+	s.Seq = Seq(binary.BigEndian.Uint32(b[4:]))
+	s.Ack = Seq(binary.BigEndian.Uint32(b[8:]))
+	s.Flags = Flags(b[13])
+	s.Window = binary.BigEndian.Uint16(b[14:])
+	s.Urgent = binary.BigEndian.Uint16(b[18:])
+	s.Payload = b[n:]
+	s.Options = Options{}
+	if n > tcpHeaderLen {
+		parseOptions(b[tcpHeaderLen:n], s.Flags.Has(SYN), &s.Options)
+	}
+	return DropNone
+}
+
+// HeaderLen is the length in bytes of the header that PutTCP writes for s: options included, padded to a
+// multiple of 4, at most 60.
+func (s *Segment) HeaderLen() int { return tcpHeaderLen + optionsLen(&s.Options) }
+
+// PutTCP writes the header of s into b, for payloadLen bytes that follow it, and returns its length; b
+// must have room for s.HeaderLen() bytes. s.Payload is not looked at.
+//
+// The checksum field gets the folded pseudo-header sum, not complemented: what a device that finishes the
+// checksum expects (virtio NEEDS_CSUM, Linux CHECKSUM_PARTIAL), for a superframe with the length of the
+// whole. For other devices call [CompleteTCP] next.
+func PutTCP(b []byte, h *IPHeader, s *Segment, payloadLen int) int {
+	n := tcpHeaderLen + putOptions(b[tcpHeaderLen:], &s.Options)
+	binary.BigEndian.PutUint16(b[0:], s.SrcPort)
+	binary.BigEndian.PutUint16(b[2:], s.DstPort)
+	binary.BigEndian.PutUint32(b[4:], uint32(s.Seq))
+	binary.BigEndian.PutUint32(b[8:], uint32(s.Ack))
+	b[12] = uint8(n/4) << 4
+	b[13] = uint8(s.Flags)
+	binary.BigEndian.PutUint16(b[14:], s.Window)
+	binary.BigEndian.PutUint16(b[ChecksumOffset:], PseudoHeader(h, n+payloadLen).Fold())
+	binary.BigEndian.PutUint16(b[18:], s.Urgent)
+	return n
+}
+
+// CompleteTCP finishes the checksum of a header that PutTCP wrote; header must be exactly that header,
+// and payload the sum of the bytes behind it, begun at an even offset.
+func CompleteTCP(header []byte, payload Sum) {
+	binary.BigEndian.PutUint16(header[ChecksumOffset:], ^Checksum(header, payload).Fold())
+}
+
+// PutSegment writes a whole packet, IP header, TCP header and a copy of s.Payload, with a complete
+// checksum, and returns its length; b must have room for it. It serves packets that no connection owns:
+// resets, SYN cookies, tests.
+func PutSegment(b []byte, h *IPHeader, s *Segment) int {
+	n := PutIP(b, h, s.HeaderLen()+len(s.Payload))
+	header := b[n : n+s.HeaderLen()]
+	PutTCP(header, h, s, len(s.Payload))
+	CompleteTCP(header, Checksum(s.Payload, 0))
+	n += len(header)
+	return n + copy(b[n:], s.Payload)
+}
