@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the grammar: one field per command.
+type cli struct {
+	Demo    demoFlags    `cmd:"" help:"Generate a small HLS title, serve it, and say what to type next."`
+	Serve   serveFlags   `cmd:"" help:"Serve a folder over HTTPS and HTTP."`
+	Content contentFlags `cmd:"" help:"Make content to serve."`
+	Doctor  doctorFlags  `cmd:"" help:"Say which links work here, why others do not, and the fix."`
+	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
+
+	Config string `placeholder:"FILE" help:"TOML file with flags by name: net = \"tun\". A [command] table holds for that command only."`
+}
+
+// A command is a parsed command line, ready to run.
+type command interface {
+	run(ctx context.Context, stdout io.Writer) error
+}
+
+// A usageError is the caller's mistake: exit status 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func exitStatus(err error) int {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// oneLine keeps a wrapped error that contains line breaks (a TOML parser's, say) on one line.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// helped is panicked by kong's exit hook when --help has been printed.
+type helped struct{}
+
+// parse returns the command to run; done says that there is nothing left to do (help was printed).
+func parse(args []string, stdout, stderr io.Writer) (cmd command, done bool, err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case helped:
+			done = true
+		default:
+			panic(r)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("ocaserve"),
+		kong.Description("An HTTPS origin for video and large files with its own TCP/IP stack. Exit status: 0 done, 1 failed, 2 usage."),
+		kong.DefaultEnvars("OCASERVE"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { panic(helped{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.WithBeforeResolve(readConfig),
+	)
+	if err != nil {
+		return nil, false, err
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		return nil, false, usageFrom(err)
+	}
+	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
+	if !ok {
+		return nil, false, usagef("%s needs a command; see ocaserve --help", ctx.Command())
+	}
+	return cmd, false, nil
+}
+
+// usageFrom adds where help is to what kong has to say.
+func usageFrom(err error) error {
+	where := "ocaserve --help"
+	if p, ok := errors.AsType[*kong.ParseError](err); ok && p.Context != nil && p.Context.Command() != "" {
+		where = "ocaserve " + strings.Fields(p.Context.Command())[0] + " --help"
+	}
+	return usagef("%w; see %s", err, where)
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+)
+
+type doctorFlags struct{}
+
+// A finding is one line of the doctor's report.
+type finding struct {
+	what string
+	err  error  // nil: works
+	note string // what it is good for, or what is used instead
+}
+
+func (doctorFlags) run(_ context.Context, stdout io.Writer) error {
+	fmt.Fprintln(stdout, versionLine())
+	for _, f := range diagnose(probeTun, exec.LookPath) {
+		if f.err != nil {
+			fmt.Fprintf(stdout, "  no   %-8s %v\n", f.what, f.err)
+			continue
+		}
+		fmt.Fprintf(stdout, "  ok   %-8s %s\n", f.what, f.note)
+	}
+	c, err := chooseLink("auto", probeTun)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "--net auto takes %s: %s\n", c.net, c.why)
+	return nil
+}
+
+func diagnose(tun func() error, look func(string) (string, error)) []finding {
+	findings := []finding{
+		{"tun", tun(), "own IP subnet, 64 KiB bursts, checksum offload"},
+		{"relay", nil, "needs nothing: kernel sockets feed the stack in this process"},
+		{"memory", nil, "in-process, for tests"},
+		{"cpus", nil, fmt.Sprintf("%d: as many shards by default", runtime.GOMAXPROCS(0))},
+	}
+	for _, p := range []struct{ name, without string }{
+		{"ffmpeg", "not found: the demo title is made of deterministic bytes instead of a picture; install ffmpeg for a real one"},
+		{"curl", "not found: install curl to try the line that demo prints"},
+	} {
+		path, err := look(p.name)
+		if err != nil {
+			err = fmt.Errorf("%s", p.without)
+		}
+		findings = append(findings, finding{p.name, err, path})
+	}
+	return findings
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+)
+
+// netFlags choose the link and the addresses; demo and serve share them.
+type netFlags struct {
+	Net    string `enum:"auto,tun,relay" default:"auto" help:"Link: ${enum}. auto takes tun where permitted, else relay."`
+	Addr   string `default:"198.18.0.2/24" placeholder:"ADDR/LEN" help:"The stack's own address (${default}). The host's side of a TUN gets the subnet's first address."`
+	Listen string `placeholder:"HOST" help:"relay: the address of this machine to accept on; all if empty."`
+	HTTPS  port   `name:"https" placeholder:"PORT|off" help:"HTTPS port: 443 over tun, 8443 over relay."`
+	HTTP   port   `name:"http" placeholder:"PORT|off" help:"HTTP port: 80 over tun, 8080 over relay."`
+	Shards int    `placeholder:"N" help:"Event loops, each with its own link queue; one per CPU if not given."`
+	Pcap   string `name:"pcap" placeholder:"FILE" help:"Write every packet of the link to a pcapng file."`
+	Fault  string `name:"link-fault" placeholder:"SPEC" help:"Impair the link both ways: loss=1%,reorder=1%,dup=0.5%,corrupt=0.1%,delay=5ms,seed=7."`
+}
+
+// tlsFlags choose how HTTPS is done.
+type tlsFlags struct {
+	TLS  string `name:"tls" enum:"user,inline" default:"inline" help:"Who seals records: ${enum}. inline seals as bytes leave."`
+	Cert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM. Without it: self-signed, kept under the user's state folder."`
+	Key  string `name:"tls-key" placeholder:"FILE" help:"Private key of --tls-cert, PEM. SIGHUP reloads both."`
+	Min  string `name:"tls-min" enum:"1.2,1.3" default:"1.2" help:"Oldest TLS version accepted: ${enum}."`
+}
+
+// originFlags choose what is kept, logged and allowed.
+type originFlags struct {
+	Cache     size          `default:"256MiB" placeholder:"SIZE" help:"Memory for the page cache (${default})."`
+	AccessLog string        `placeholder:"FILE|-" help:"Write an access log to a file, or to standard output."`
+	LogFormat string        `name:"access-log-format" enum:"combined,json" default:"combined" help:"Access log format: ${enum}."`
+	Listing   bool          `default:"true" negatable:"" help:"Answer a folder's URL with a listing."`
+	Drain     time.Duration `name:"drain-timeout" default:"30s" help:"How long running responses may take to finish after SIGTERM or SIGINT (${default})."`
+}
+
+type serveFlags struct {
+	Dir string `arg:"" name:"dir" help:"Folder to serve."`
+	netFlags
+	tlsFlags
+	originFlags
+}
+
+// options are a server's settings with every default filled in and every mistake reported.
+type options struct {
+	dir       string
+	link      linkOptions
+	tls       tlsFlags
+	cache     int64 // bytes
+	accessLog string
+	logJSON   bool
+	listing   bool
+	drain     time.Duration
+	ready     func(*server) // called when connections are accepted
+}
+
+func (f *serveFlags) run(ctx context.Context, stdout io.Writer) error {
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	opts.ready = func(s *server) { fmt.Fprintln(stdout, s.summary()) }
+	return serve(ctx, opts, stdout)
+}
+
+func (f *serveFlags) options() (options, error) {
+	if err := readableDir(f.Dir); err != nil {
+		return options{}, err
+	}
+	return buildOptions(f.Dir, f.netFlags, f.tlsFlags, f.originFlags)
+}
+
+// buildOptions checks what flags cannot check alone.
+func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, error) {
+	if (t.Cert == "") != (t.Key == "") {
+		return options{}, usagef("--tls-cert and --tls-key belong together; give both or neither")
+	}
+	if o.Drain < 0 {
+		return options{}, usagef("--drain-timeout %v is negative; 0s cuts running responses off", o.Drain)
+	}
+	l, err := n.options()
+	if err != nil {
+		return options{}, err
+	}
+	return options{
+		dir: dir, link: l, tls: t, cache: int64(o.Cache),
+		accessLog: o.AccessLog, logJSON: o.LogFormat == "json", listing: o.Listing, drain: o.Drain,
+	}, nil
+}
+
+// readableDir tells a missing or unreadable folder before anything is set up.
+func readableDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read the folder to serve: %w", err)
+	}
+	defer d.Close()
+	if info, err := d.Stat(); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s is not a folder; name the folder that holds the files to serve", dir)
+	}
+	if _, err := d.Readdirnames(1); err != nil && err != io.EOF {
+		return fmt.Errorf("cannot read the folder to serve: %w", err)
+	}
+	return nil
+}
+
+func (n netFlags) options() (linkOptions, error) {
+	p, err := planAddrs(n.Addr)
+	if err != nil {
+		return linkOptions{}, err
+	}
+	if n.HTTPS == portOff && n.HTTP == portOff {
+		return linkOptions{}, usagef("--https off and --http off leave nothing to serve; give one a port")
+	}
+	if n.HTTPS == n.HTTP && n.HTTPS != 0 {
+		return linkOptions{}, usagef("--https and --http are both %s; give them different ports", n.HTTPS)
+	}
+	if n.Shards < 0 || n.Shards > 256 {
+		return linkOptions{}, usagef("--shards %d is out of range; use 1..256", n.Shards)
+	}
+	if n.Shards == 0 {
+		n.Shards = runtime.GOMAXPROCS(0)
+	}
+	return linkOptions{netFlags: n, plan: p}, nil
+}
