@@ -1,0 +1,226 @@
+package ktls
+
+import (
+	"errors"
+
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+const (
+	// gcmLimit is the number of full records that one AES-GCM key may seal: 2^24.5 (RFC 8446, 5.5).
+	gcmLimit = 23_726_566
+	// keyLimit is the number of records for keys without such a limit (ChaCha20-Poly1305: "the record
+	// sequence number would wrap before the safety limit is reached") and for TLS 1.2, which has no
+	// KeyUpdate: there ending a stream after 388 GB would surprise more than the thinner margin is worth.
+	keyLimit = 1 << 32
+)
+
+const messageKeyUpdate = 24
+
+// A Queue takes spans in stream order; *tcpstack.Conn is one.
+type Queue interface {
+	Append(s stream.Span)
+}
+
+// A Framer cuts what one connection sends into records. It belongs to the connection's shard.
+type Framer struct {
+	w      *WriteState // nil in ModeOff
+	pool   *Pool
+	sealer sealer
+	ramp   ramp
+	limit  uint64 // records per key
+	data   uint64 // application data records framed, over all keys
+	mode   Mode
+	closed bool // close_notify or a fatal alert is queued
+}
+
+// NewFramer makes the sending side of a connection. The framer takes over w, which is nil exactly in
+// ModeOff; pool belongs to the shard that will own the connection.
+func NewFramer(mode Mode, w *WriteState, pool *Pool) (*Framer, error) {
+	f := &Framer{w: w, pool: pool, mode: mode, limit: keyLimit, ramp: ramp{policy: DefaultPolicy}}
+	switch mode {
+	case ModeOff:
+		if w != nil {
+			return nil, errors.New("ktls: mode off cannot carry a TLS session")
+		}
+		return f, nil
+	case ModeUser:
+		f.sealer = userSealer{}
+	case ModeInline:
+		f.sealer = inlineSealer{}
+	case ModeNIC:
+		return nil, ErrNoNIC
+	default:
+		return nil, errors.New("ktls: unknown mode " + mode.String())
+	}
+	return f, f.take()
+}
+
+// take makes the framer the only user of its write state.
+func (f *Framer) take() error {
+	if f.w == nil {
+		return errors.New("ktls: mode " + f.mode.String() + " needs the write state of a session")
+	}
+	if f.w.taken {
+		return errors.New("ktls: the write state already has a framer")
+	}
+	f.w.taken = true
+	if f.w.version == TLS13 && f.w.info.kind == kindGCM {
+		f.limit = gcmLimit
+	}
+	return nil
+}
+
+// Mode is the mode the framer was made with.
+func (f *Framer) Mode() Mode { return f.mode }
+
+// Closed reports whether close_notify or a fatal alert has been queued.
+func (f *Framer) Closed() bool { return f.closed }
+
+// SetPolicy replaces the record size policy; zero fields take their defaults.
+func (f *Framer) SetPolicy(p RecordPolicy) { f.ramp.policy = p.withDefaults() }
+
+// Touch tells the framer the time, at each event of the connection: after a silence longer than the policy's
+// Idle, records are small again. A framer that is never told starts small once.
+func (f *Framer) Touch(now mono.Time) { f.ramp.touch(now) }
+
+// Append queues the bytes of pieces as records (in ModeOff: as they are). Records do not wait for more: the
+// last one ends with the last piece, so what belongs in one record travels in one call. Append takes over
+// one hold on each piece, also when it fails: ErrClosed, or ErrKeyWorn. The slice itself stays the caller's.
+func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
+	if f.closed {
+		releaseAll(pieces)
+		return ErrClosed
+	}
+	if f.mode == ModeOff {
+		f.appendPages(q, pieces)
+		return nil
+	}
+	left := 0
+	for i := range pieces {
+		left += len(pieces[i].Data)
+	}
+	c := cutter{pieces: pieces}
+	for left > 0 {
+		if err := f.renew(q); err != nil {
+			c.release()
+			return err
+		}
+		n := f.ramp.next(left)
+		r := f.begin(typeData, n)
+		r.pieces = c.cut(r.pieces, n)
+		f.data++
+		f.end(q, r)
+		left -= n
+	}
+	c.release()
+	return nil
+}
+
+func (f *Framer) appendPages(q Queue, pieces []stream.Piece) {
+	for _, p := range pieces {
+		if len(p.Data) == 0 {
+			p.Release()
+			continue
+		}
+		f.pool.stats.Plain += uint64(len(p.Data))
+		q.Append(f.pool.page(p))
+	}
+}
+
+// begin takes the next record number for a record of n plaintext bytes.
+func (f *Framer) begin(typ contentType, n int) *record {
+	r := f.pool.record()
+	r.sealer, r.keys, r.seq = f.sealer, f.w.keys, f.w.seq
+	r.typ, r.plain, r.wire = typ, n, f.w.keys.wireLen(n)
+	f.w.seq++
+	return r
+}
+
+func (f *Framer) end(q Queue, r *record) {
+	f.sealer.framed(r)
+	q.Append(r)
+}
+
+// control frames a record of one alert or handshake message, at most 8 bytes.
+func (f *Framer) control(q Queue, typ contentType, msg ...byte) {
+	r := f.begin(typ, len(msg))
+	copy(r.ctrl[:], msg)
+	r.pieces = append(r.pieces, stream.Piece{Data: r.ctrl[:len(msg)]})
+	f.end(q, r)
+}
+
+// renew replaces the key before a data record would exceed its limit. The last number under a key is
+// kept for the KeyUpdate itself.
+func (f *Framer) renew(q Queue) error {
+	if f.w.seq+1 < f.limit {
+		return nil
+	}
+	if f.w.version != TLS13 {
+		return ErrKeyWorn
+	}
+	return f.update(q, false)
+}
+
+// KeyUpdate tells the peer that the following records use the next key, and with requestPeer asks it to
+// update too (RFC 8446, 4.6.3). An update of a key that has sealed nothing is left out unless it carries a
+// request: "respond with a single update" covers any number of requests that arrive while we are silent.
+func (f *Framer) KeyUpdate(q Queue, requestPeer bool) error {
+	if f.closed {
+		return ErrClosed
+	}
+	if f.w == nil || f.w.version != TLS13 {
+		return ErrNoKeyUpdate
+	}
+	if !requestPeer && f.w.seq == 0 {
+		return nil
+	}
+	return f.update(q, requestPeer)
+}
+
+func (f *Framer) update(q Queue, requestPeer bool) error {
+	request := byte(0)
+	if requestPeer {
+		request = 1
+	}
+	f.control(q, typeHandshake, messageKeyUpdate, 0, 0, 1, request)
+	f.pool.stats.KeyUpdates++
+	return f.w.update()
+}
+
+// CloseNotify says that nothing follows (RFC 8446, 6.1). A second call does nothing. In ModeOff it
+// queues nothing; the caller closes its side of the connection after it in every mode.
+func (f *Framer) CloseNotify(q Queue) { f.Alert(q, AlertCloseNotify) }
+
+// Alert sends an alert. close_notify and fatal alerts end the sending side: whatever is framed after them
+// fails with ErrClosed, and another alert is dropped.
+func (f *Framer) Alert(q Queue, a Alert) {
+	if f.closed {
+		return
+	}
+	f.closed = a == AlertCloseNotify || a.level() == levelFatal
+	if f.mode != ModeOff {
+		f.control(q, typeAlert, a.level(), byte(a))
+	}
+}
+
+// Answer does what an Event of the Opener asks for. After EventClose the caller may go on sending: TLS 1.3
+// closes one direction at a time (RFC 8446, 6.1).
+func (f *Framer) Answer(q Queue, ev Event) error {
+	switch ev {
+	case EventKeyUpdateRequested:
+		if err := f.KeyUpdate(q, false); err != nil && err != ErrClosed {
+			return err
+		}
+	case EventRenegotiate:
+		f.Alert(q, AlertNoRenegotiation)
+	}
+	return nil
+}
+
+func releaseAll(pieces []stream.Piece) {
+	for _, p := range pieces {
+		p.Release()
+	}
+}
