@@ -1,0 +1,108 @@
+package sendfile
+
+import (
+	"io"
+
+	"ocaserve/cache"
+	"ocaserve/tcpstack/stream"
+)
+
+// A collector gathers one batch of pieces ahead of the transfer's position, which moves only on commit.
+// The pieces of pages carry holds of their own; those of literals borrow the hold of their part.
+type collector struct {
+	t     *Transfer
+	room  int64 // bytes until the batch is large enough
+	part  int   // position: part, and offset in it
+	off   int64
+	n     int   // pieces
+	bytes int64 // in them
+	tail  int   // literal pieces at the end of the batch
+
+	literals uint8 // bit i: piece i is a literal
+
+	tailPart  int   // where they begin
+	tailBytes int64 // how long they are
+}
+
+// collect fills the batch up to its end, the room, or the end of the transfer.
+func (b *collector) collect(w cache.Waiter) error {
+	t := b.t
+	for b.n < batch && b.bytes < b.room && b.part < len(t.parts) {
+		p := &t.parts[b.part]
+		if p.File == nil {
+			b.literal(p)
+			continue
+		}
+		piece, err := p.File.Pin(p.Off+b.off, w)
+		if err == io.EOF {
+			return ErrShort // the extent was made for a longer generation
+		}
+		if err != nil {
+			return err
+		}
+		b.page(p, piece)
+	}
+	return nil
+}
+
+func (b *collector) literal(p *Part) {
+	if b.tail == 0 {
+		b.tailPart, b.tailBytes = b.part, 0
+	}
+	b.tail++
+	b.literals |= 1 << b.n
+	b.tailBytes += int64(len(p.Bytes))
+	b.push(stream.Piece{Data: p.Bytes, Ref: p.Ref})
+	b.part++
+}
+
+// page takes a pinned page, cut to the extent.
+func (b *collector) page(p *Part, piece stream.Piece) {
+	b.tail = 0
+	if left := p.Len - b.off; int64(len(piece.Data)) > left {
+		piece.Data = piece.Data[:left]
+	}
+	b.push(piece)
+	if b.off += int64(len(piece.Data)); b.off == p.Len {
+		b.part, b.off = b.part+1, 0
+	}
+}
+
+func (b *collector) push(p stream.Piece) {
+	b.t.pieces[b.n] = p
+	b.n++
+	b.bytes += int64(len(p.Data))
+}
+
+// holdBack takes the literals at the end off the batch again: their page is not there yet.
+func (b *collector) holdBack() {
+	if b.tail == 0 {
+		return
+	}
+	clear(b.t.pieces[b.n-b.tail : b.n])
+	b.n -= b.tail
+	b.bytes -= b.tailBytes
+	b.part, b.off = b.tailPart, 0
+}
+
+// commit hands the batch over. The holds of its literals go with it, so their parts give them up first.
+func (b *collector) commit(out Sink) error {
+	t := b.t
+	for i := t.at; i < b.part; i++ {
+		t.parts[i].Ref = nil
+	}
+	t.at, t.off, t.sent = b.part, b.off, t.sent+b.bytes
+	err := out.Append(t.pieces[:b.n])
+	clear(t.pieces[:b.n])
+	return err
+}
+
+// drop releases the pages of a batch that will not be handed over; literals stay with their parts.
+func (b *collector) drop() {
+	for i, p := range b.t.pieces[:b.n] {
+		if b.literals&(1<<i) == 0 {
+			p.Release()
+		}
+	}
+	clear(b.t.pieces[:b.n])
+}
