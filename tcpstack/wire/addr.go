@@ -1,6 +1,9 @@
 package wire
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // An Addr is an IP address in 16 bytes: IPv6 as it is, IPv4 mapped into ::ffff:0:0/96. It is comparable
 // and holds no pointer, so that tables of flows cost the collector nothing.
@@ -14,7 +17,7 @@ func (a Addr) Netip() netip.Addr { return netip.AddrFrom16(a).Unmap() }
 
 // Is4 reports whether a is an IPv4 address.
 func (a Addr) Is4() bool {
-	return a[10] == 0xff && a[11] == 0xff && [10]byte(a[:10]) == [10]byte{}
+	return binary.BigEndian.Uint64(a[:8]) == 0 && binary.BigEndian.Uint32(a[8:12]) == 0xffff
 }
 
 // addrFrom4 maps an IPv4 address.

@@ -35,28 +35,29 @@ func PutEchoReply(b []byte, h *IPHeader, m *ICMP) int {
 // The caller limits the rate (RFC 4443 section 2.4 (f)).
 func PutPortUnreachable(b []byte, h *IPHeader, packet []byte) int {
 	if h.V6 {
-		return putError(b, h, icmp6Unreachable, icmp6CodePort, 0, packet)
+		return putError(b, h.Dst, h, icmp6Unreachable, icmp6CodePort, 0, packet)
 	}
-	return putError(b, h, icmp4Unreachable, icmp4CodePort, 0, packet)
+	return putError(b, h.Dst, h, icmp4Unreachable, icmp4CodePort, 0, packet)
 }
 
-// PutPacketTooBig writes what a router answers to a packet larger than the next link's mtu: fragmentation
-// needed (RFC 1191 section 4) or packet too big (RFC 4443 section 3.2). Simulated routers and tests use it.
-// It returns the length, or 0 as PutPortUnreachable does.
-func PutPacketTooBig(b []byte, h *IPHeader, packet []byte, mtu int) int {
+// PutPacketTooBig writes what the router with address from answers to a packet larger than the next link's
+// mtu: fragmentation needed (RFC 1191 section 4) or packet too big (RFC 4443 section 3.2). Simulated routers
+// and tests use it. It returns the length, or 0 as PutPortUnreachable does.
+func PutPacketTooBig(b []byte, from Addr, h *IPHeader, packet []byte, mtu int) int {
 	if h.V6 {
-		return putError(b, h, icmp6TooBig, 0, uint32(mtu), packet)
+		return putError(b, from, h, icmp6TooBig, 0, uint32(mtu), packet)
 	}
-	return putError(b, h, icmp4Unreachable, icmp4CodeFragNeeded, uint32(min(mtu, 65535)), packet)
+	return putError(b, from, h, icmp4Unreachable, icmp4CodeFragNeeded, uint32(min(mtu, 65535)), packet)
 }
 
-// putError writes an error about packet, from the packet's destination.
-func putError(b []byte, h *IPHeader, typ, code uint8, word uint32, packet []byte) int {
+// putError writes an error about packet, sent by from.
+func putError(b []byte, from Addr, h *IPHeader, typ, code uint8, word uint32, packet []byte) int {
 	reply, ok := replyHeader(h)
 	// Errors about errors would never end; echo needs none either, so that all of ICMP is excluded.
 	if !ok || h.Protocol == ProtoICMP || h.Protocol == ProtoICMPv6 {
 		return 0
 	}
+	reply.Src = from
 	limit := maxError4
 	if h.V6 {
 		limit = maxError6
