@@ -39,8 +39,8 @@ func TestArchitectureBites(t *testing.T) {
 		{"pacing/a.go", checkDocs, ``, "no package doc"},
 		{"pacing/a.go", checkSizes, "func f() {" + long + "}", "131 lines, the bar is 120"},
 		{"pacing/a_test.go", checkSizes, strings.Repeat(long, 4), "lines, the bar is 500"},
-		{"pacing/a.go", checkSizes, many(12, "func f%d() {\n\n\n\n\n\n\n\n\n\n\n}\n"), "median of 12"},
-		{"pacing/a.go", checkSizes, many(12, "func f%d() {\n\n}\n"), ""},
+		{"pacing/a.go", checkSizes, many(24, "func f%d() {\n\n\n\n\n\n\n\n\n\n\n}\n"), "median of 12"},
+		{"pacing/a.go", checkSizes, many(24, "func f%d() {\n\n}\n"), ""},
 	} {
 		f, err := parse(c.name, "package p\n"+c.src)
 		if err != nil {
