@@ -1,0 +1,92 @@
+// Package congestion decides how much may be in flight. It is pure: no clock, no lock, no packet.
+//
+//  1. Recovery digests an ACK; the connection passes on what it delivered: [Controller.Acked].
+//  2. Recovery enters an episode of loss, or an ECN echo comes: [Controller.Lost], once per episode.
+//  3. The retransmission timer fires: [Controller.Timeout].
+//  4. Output sends while recovery's Pipe is below [Controller.Window].
+//
+// One file holds one algorithm; [New] finds it by the name that users type and Linux gives it. All
+// windows are bytes. What only some algorithms can do is an interface of its own: [Idler], [MSSSetter],
+// [Thresholder].
+package congestion
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ocaserve/tcpstack/mono"
+)
+
+// An Ack is what one acknowledgment delivered.
+type Ack struct {
+	Delivered int64         // bytes newly known to have arrived
+	InFlight  int64         // recovery's Pipe before this ACK, bytes
+	RTT       time.Duration // the newest sample; 0: none
+
+	InRecovery bool // the state after this ACK is CWR, Recovery or Loss
+	AppLimited bool // the application, not the window, limited what was in flight
+}
+
+// A Loss is the moment of a reduction.
+type Loss struct {
+	InFlight int64 // FlightSize (RFC 5681 section 2) or Pipe before it, bytes
+}
+
+// A Controller is the congestion control of one connection; not safe for concurrent use.
+type Controller interface {
+	Name() string
+	// Acked grows the window. It is called for each ACK that delivered something, after Lost if that
+	// same ACK began an episode.
+	Acked(now mono.Time, e Ack)
+	// Lost reduces the window: called once per episode.
+	Lost(now mono.Time, e Loss)
+	// Timeout falls back to the loss window: called for each retransmission time-out.
+	Timeout(now mono.Time, e Loss)
+	// Window is the congestion window in bytes, at least one segment.
+	Window() int64
+}
+
+// An Idler wants to know, before the next send, that nothing was sent for longer than the RTO (RFC 5681
+// section 4.1).
+type Idler interface{ Idle(now mono.Time) }
+
+// An MSSSetter follows a change of the segment size.
+type MSSSetter interface{ SetMSS(mss int) }
+
+// A Thresholder has a slow start threshold, for display. It is math.MaxInt64 before the first loss.
+type Thresholder interface{ SSThresh() int64 }
+
+// Default is what New makes of an empty name.
+const Default = "cubic"
+
+var registry = map[string]func(mss int) Controller{
+	"newreno": func(mss int) Controller { return NewNewReno(mss) },
+	"cubic":   func(mss int) Controller { return NewCubic(mss) },
+}
+
+// New makes the controller of that name for segments of mss payload bytes.
+func New(name string, mss int) (Controller, error) {
+	if name == "" {
+		name = Default
+	}
+	make, ok := registry[name]
+	if !ok {
+		return nil, fmt.Errorf("unknown congestion control %q; there are: %s", name, strings.Join(Names(), ", "))
+	}
+	return make(mss), nil
+}
+
+// Names lists what New knows, in alphabetical order.
+func Names() []string {
+	names := make([]string, 0, len(registry))
+	for n := range registry {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// InitialWindow is RFC 6928 section 2: "min (10*MSS, max (2*MSS, 14600))".
+func InitialWindow(mss int) int64 { return int64(min(10*mss, max(2*mss, 14600))) }

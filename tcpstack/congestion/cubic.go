@@ -1,0 +1,192 @@
+package congestion
+
+import (
+	"math/bits"
+	"time"
+
+	"ocaserve/tcpstack/mono"
+)
+
+// Cubic is RFC 9438: after a loss the window returns to where it was along a cubic function of time, flat
+// around the point of the loss, so that growth does not depend on the round-trip time. All arithmetic is
+// in integers.
+type Cubic struct {
+	reno
+	wMax   int64     // the window before the last reduction, bytes
+	wEst   int64     // what Reno would have (section 4.3), bytes
+	origin int64     // the plateau of this epoch's curve, bytes
+	k      int64     // from the epoch's beginning to the plateau, in 1/1024 s
+	epoch  mono.Time // beginning of congestion avoidance; 0: not begun
+	held   mono.Time // since when the window was not in use; 0: it is
+	srtt   time.Duration
+	estAcc int64 // bytes delivered towards wEst's next increase
+}
+
+// The curve's units: time in 1/1024 s, C = 0.4 segments/s^3 (section 5).
+const (
+	cubicTick = time.Second / 1024
+	maxCurve  = 1 << 20 // ticks from the plateau that the curve is followed: 17 minutes
+)
+
+// NewCubic makes a controller in slow start.
+func NewCubic(mss int) *Cubic {
+	c := &Cubic{}
+	c.init(mss)
+	return c
+}
+
+func (c *Cubic) Name() string { return "cubic" }
+
+func (c *Cubic) Acked(now mono.Time, e Ack) {
+	if e.RTT > 0 {
+		if c.srtt == 0 {
+			c.srtt = e.RTT
+		}
+		c.srtt += (e.RTT - c.srtt) / 8
+	}
+	n := c.usable(e)
+	if n == 0 {
+		c.hold(now, e)
+		return
+	}
+	c.resume(now)
+	if n = c.slowStart(n); n > 0 {
+		c.follow(now, n)
+	}
+}
+
+// hold and resume stop the epoch's clock while the window is not in use: section 5.8 wants no growth by
+// time that has passed without traffic.
+func (c *Cubic) hold(now mono.Time, e Ack) {
+	if !e.InRecovery && !c.held.IsSet() {
+		c.held = now
+	}
+}
+
+func (c *Cubic) resume(now mono.Time) {
+	if c.held.IsSet() && c.epoch.IsSet() {
+		c.epoch = c.epoch.Add(now.Sub(c.held))
+	}
+	c.held = 0
+}
+
+// follow is congestion avoidance, section 4.2.
+func (c *Cubic) follow(now mono.Time, n int64) {
+	if !c.epoch.IsSet() {
+		c.beginEpoch(now)
+	}
+	c.reno3(n)
+	// Section 4.4: the target is the curve one round trip ahead, at least cwnd and at most 1.5 cwnd.
+	target := c.curve(now.Sub(c.epoch) + c.srtt)
+	target = min(max(target, c.cwnd), c.cwnd+c.cwnd/2)
+	// cwnd grows by (target - cwnd)/cwnd for each byte; counted carries the remainder.
+	hi, lo := bits.Mul64(uint64(target-c.cwnd), uint64(min(n, c.cwnd)))
+	grow, _ := bits.Div64(hi, lo, uint64(c.cwnd))
+	c.cwnd = max(c.cwnd+c.carry(int64(grow), target, n), c.wEst) // section 4.3: never below Reno
+}
+
+// carry makes sure that a target just above cwnd is reached although each ACK's share rounds down to 0.
+func (c *Cubic) carry(grow, target, n int64) int64 {
+	if grow > 0 || target <= c.cwnd {
+		c.counted = 0
+		return grow
+	}
+	if c.counted += n; c.counted*(target-c.cwnd) < c.cwnd {
+		return 0
+	}
+	c.counted = 0
+	return 1
+}
+
+// beginEpoch fixes the curve: K = cbrt((W_max - cwnd_epoch) / C), section 4.2.
+func (c *Cubic) beginEpoch(now mono.Time) {
+	c.epoch, c.counted, c.estAcc = now, 0, 0
+	c.wEst = c.cwnd
+	c.origin, c.k = c.cwnd, 0
+	if c.wMax > c.cwnd {
+		c.origin = c.wMax
+		// In ticks: cbrt(segments * 5/2) * 1024 = cbrt(bytes * 5/2 / mss * 2^30). At most 2^63/2^30/5*2
+		// segments: a window of a terabyte.
+		segs5 := min((c.wMax-c.cwnd)*5/2, 1<<40)
+		hi, lo := bits.Mul64(uint64(segs5), 1<<30)
+		cube, _ := bits.Div64(hi, lo, uint64(max(c.mss, 256)))
+		c.k = int64(cbrt(cube))
+	}
+}
+
+// curve is W_cubic(t) = C*(t-K)^3 + W_max, in bytes.
+func (c *Cubic) curve(t time.Duration) int64 {
+	d := int64(t/cubicTick) - c.k
+	neg := d < 0
+	if neg {
+		d = -d
+	}
+	d = min(d, maxCurve)
+	// C*d^3 segments = 2/5 * (d/1024)^3 * mss bytes, in 128 bits.
+	hi, lo := bits.Mul64(uint64(d*d), uint64(d)*uint64(c.mss))
+	cube := int64(hi<<34|lo>>30) / 5 * 2
+	if neg {
+		return c.origin - cube
+	}
+	return c.origin + cube
+}
+
+// reno3 estimates Reno's window, section 4.3: "W_est + alpha_cubic * segments_acked / cwnd", where
+// alpha_cubic = 3*(1-beta)/(1+beta) = 9/17 until W_est has come back to W_max, then 1.
+func (c *Cubic) reno3(n int64) {
+	c.estAcc += min(n, c.cwnd)
+	need := c.cwnd
+	if c.wEst < c.wMax {
+		need = c.cwnd / 9 * 17
+	}
+	if c.estAcc >= need {
+		c.estAcc -= need
+		c.wEst += c.mss
+	}
+}
+
+// Lost reduces to beta_cubic = 0.7 (section 4.6) and releases bandwidth faster if the window had not
+// come back to where it was lost before (fast convergence, section 4.7).
+func (c *Cubic) Lost(_ mono.Time, e Loss) {
+	c.remember()
+	c.reduce(min(e.InFlight, c.cwnd) / 10 * 7)
+}
+
+func (c *Cubic) remember() {
+	if c.cwnd < c.wMax {
+		c.wMax = c.cwnd / 20 * 17 // cwnd * (1 + beta) / 2
+	} else {
+		c.wMax = c.cwnd
+	}
+	c.epoch, c.held = 0, 0
+}
+
+// Timeout: section 4.8 follows RFC 5681, "with ssthresh set using beta_cubic". The first congestion
+// avoidance after it starts its curve at the window it then has.
+func (c *Cubic) Timeout(_ mono.Time, e Loss) {
+	if !c.inLoss {
+		c.remember()
+	}
+	c.timeout(min(e.InFlight, c.cwnd) / 10 * 7)
+	c.wMax, c.epoch = min(c.wMax, c.ssthresh), 0
+}
+
+// Idle forgets the epoch too: the curve starts anew from the window that slow start reaches.
+func (c *Cubic) Idle(now mono.Time) {
+	c.reno.Idle(now)
+	c.epoch, c.held = 0, 0
+}
+
+// cbrt is the integer cube root, rounded down.
+func cbrt(x uint64) uint64 {
+	var y uint64
+	for s := 63; s >= 0; s -= 3 {
+		y += y
+		b := 3*y*(y+1) + 1
+		if x>>uint(s) >= b {
+			x -= b << uint(s)
+			y++
+		}
+	}
+	return y
+}

@@ -1,0 +1,46 @@
+package recovery
+
+// Without SACK a duplicate ACK says that one segment, no matter which, has arrived. dupBytes keeps those
+// until the cumulative ACK covers them; it takes the place of SACKed bytes in Pipe, and so does what RFC
+// 5681 section 3.2 does by inflating and deflating the congestion window.
+
+// countDup takes one duplicate ACK. More of them than segments are in flight are not believed (a receiver
+// can forge them, RFC 5681 section 5): dupBytes leaves room for the hole.
+func (s *Sender) countDup(o *Outcome) {
+	if s.state == Loss {
+		return // likely from our own needless retransmissions
+	}
+	s.dupAcks = min(s.dupAcks+1, 1<<15)
+	n := min(int64(s.mss), s.Flight()-max(s.lostBytes, int64(s.mss))-s.dupBytes)
+	if n > 0 {
+		s.dupBytes += n
+		o.Delivered += n
+	}
+}
+
+// settleDups returns how many of the acked bytes had been counted when their duplicate ACKs came, and
+// takes them out of dupBytes. A partial ACK covers the hole, a segment for which there was no duplicate
+// ACK, and what had arrived after it (RFC 6582 section 3.2 step 3, "deflate the congestion window by the
+// amount of new data acknowledged", then "add back SMSS bytes").
+func (s *Sender) settleDups(acked int64) int64 {
+	n := s.dupBytes
+	if s.state == Recovery && s.una < s.recover {
+		n = min(n, max(0, acked-int64(s.mss)))
+	}
+	s.dupBytes -= n
+	return n
+}
+
+// detectNewReno is the loss detector of RFC 6582: the segment at Una, when the third duplicate ACK or a
+// partial ACK points at it.
+func (s *Sender) detectNewReno(o *Outcome) {
+	switch {
+	case s.Flight() == 0:
+	case s.state == Recovery && o.Acked > 0: // section 3.2 step 3, partial acknowledgment
+		o.Lost += s.markSegmentLost()
+	case s.state < Recovery && s.dupAcks == dupThresh && s.una > s.recover:
+		// Section 3.2 step 1: "the Cumulative Acknowledgment field covers more than 'recover'". Without
+		// this, duplicate ACKs for what a time-out sent needlessly would reduce the window again.
+		o.Lost += s.markSegmentLost()
+	}
+}

@@ -1,0 +1,114 @@
+package recovery
+
+import (
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+// Retransmit returns the first bytes that were judged lost and have not been sent again since, at most max
+// of them and never across bytes that are not lost: rule 1 of NextSeg (RFC 6675 section 4). The caller
+// sends what it can of the range's front and says so with Sent; until then the answer stays the same.
+func (s *Sender) Retransmit(max int64) (stream.Range, bool) {
+	if max <= 0 || s.cursor >= s.lostEdge {
+		return stream.Range{}, false
+	}
+	all := s.board.all()
+	i := s.board.find(s.cursor)
+	for i < len(all) && !all[i].waits() {
+		i++
+	}
+	if i == len(all) {
+		s.cursor = s.lostEdge
+		return stream.Range{}, false
+	}
+	r := s.span(all, i)
+	s.cursor = r.From
+	for i++; i < len(all) && r.To-r.From < max && all[i].waits(); i++ {
+		r.To = all[i].end
+	}
+	r.To = min(r.To, r.From+max)
+	return r, true
+}
+
+// waits reports whether e is lost and not under way again.
+func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
+
+// Rescue returns a segment, at most max bytes, that is worth sending when nothing is judged lost and no new
+// data can be sent, so that the ACK clock goes on: rules 3 and 4 of NextSeg. It has something only in
+// Recovery and with SACK.
+//
+// Rule 3 offers the first hole below the highest SACKed byte. Rule 4 offers the last hole once per recovery.
+// We deviate: a last hole that has been retransmitted already is not sent a third time.
+func (s *Sender) Rescue(max int64) (stream.Range, bool) {
+	if s.state != Recovery || !s.sack || max <= 0 {
+		return stream.Range{}, false
+	}
+	n := min(max, int64(s.mss))
+	all := s.board.all()
+	for i := s.board.find(s.lostEdge); i < len(all) && all[i].end <= s.fack; i++ {
+		if all[i].mark == 0 {
+			r := s.span(all, i)
+			return stream.Range{From: r.From, To: min(r.To, r.From+n)}, true
+		}
+	}
+	return s.rescueLast(all, n)
+}
+
+// rescueLast is rule 4: "one segment of up to SMSS octets that MUST include the highest outstanding
+// unSACKed sequence number SHOULD be returned, and RescueRxt set to RecoveryPoint".
+func (s *Sender) rescueLast(all []burst, n int64) (stream.Range, bool) {
+	if s.rescued >= s.una {
+		return stream.Range{}, false
+	}
+	i := len(all) - 1
+	if i >= 0 && all[i].mark&sacked != 0 {
+		i--
+	}
+	if i < 0 || all[i].mark&rexmit != 0 {
+		return stream.Range{}, false
+	}
+	s.rescued = s.recover
+	r := s.span(all, i)
+	return stream.Range{From: max(r.From, r.To-n), To: r.To}, true
+}
+
+// resent notes the retransmission of [from, to), una <= from, to <= next. The entries in it that are alike
+// become one: they have been sent together now.
+func (s *Sender) resent(now mono.Time, from, to int64) {
+	if from >= to {
+		return
+	}
+	s.split(from)
+	s.split(to)
+	all := s.board.all()
+	lo, hi := s.board.find(from), s.board.find(to-1)+1
+	alike := true
+	for i := lo; i < hi; i++ {
+		s.resentOne(now, all, i)
+		alike = alike && all[i].mark == all[lo].mark
+	}
+	if alike && hi-lo > 1 {
+		one := all[lo]
+		for _, e := range all[lo+1 : hi] {
+			one.end, one.xmit = e.end, max(one.xmit, e.xmit)
+		}
+		s.board.splice(lo, hi, one)
+	}
+	if from <= s.cursor {
+		s.cursor = max(s.cursor, to)
+	}
+}
+
+func (s *Sender) resentOne(now mono.Time, all []burst, i int) {
+	e := &all[i]
+	if e.mark&sacked != 0 {
+		return // what the receiver has needs no accounting, as little as a keep-alive probe does
+	}
+	if e.mark&rexmit == 0 {
+		r := s.span(all, i)
+		s.rexmitBytes += r.To - r.From
+		e.mark |= rexmit
+	}
+	e.sent = now
+	e.xmit = max(e.xmit, e.xmit+1) // saturates
+}
