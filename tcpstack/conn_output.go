@@ -1,0 +1,221 @@
+package tcpstack
+
+import (
+	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
+	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/wire"
+)
+
+// wantOutput puts c on its shard's list of connections with something to send.
+func (c *Conn) wantOutput() {
+	if !c.pending && !c.gone {
+		c.pending = true
+		c.shard.pend.push(c)
+	}
+}
+
+// output builds at most one frame for c into the shard's batch: a retransmission, new data, or an ACK. It
+// reports whether it did; false means that there is nothing (more) to send for now. It is speculative:
+// no other function answers whether something is to be sent.
+func (c *Conn) output(now mono.Time) bool {
+	if c.state.synchronized() && c.state != StateTimeWait {
+		if c.outputRetransmit(now) || c.outputNew(now) {
+			return true
+		}
+	}
+	if !c.rcv.ackNow || c.state < StateSynReceived {
+		return false
+	}
+	seg := c.header(now, c.rec.Next(), wire.ACK)
+	c.emit(&seg)
+	c.ackWasSent()
+	return true
+}
+
+// outputRetransmit sends the next range that recovery holds to be lost, as far as the congestion window
+// allows (RFC 6675 section 5 (C)). In every state one segment may go even when the window is full: the
+// first retransmission of an episode (RFC 6675 section 5 (4.3)) and after a timeout (RFC 5681 section 3.1).
+func (c *Conn) outputRetransmit(now mono.Time) bool {
+	if c.rec.State() < recovery.Recovery {
+		return false
+	}
+	room := c.cc.Window() - c.rec.Pipe()
+	if room < int64(c.snd.mss) {
+		return false
+	}
+	r, ok := c.rec.Retransmit(min(room, c.burst()))
+	if !ok && c.unsentWithFin() == 0 {
+		r, ok = c.rec.Rescue(int64(c.snd.mss))
+	}
+	if !ok {
+		return false
+	}
+	if !c.transmit(now, r.From, r.To) {
+		return false
+	}
+	c.shard.stats.BytesRetransmitted += uint64(r.Len())
+	return true
+}
+
+// outputNew sends bytes never sent before, within the peer's window and the congestion window.
+func (c *Conn) outputNew(now mono.Time) bool {
+	from := c.rec.Next()
+	waiting := c.unsentWithFin()
+	if waiting == 0 {
+		return false
+	}
+	n := min(waiting, c.windowRoom(), c.cc.Window()-c.rec.Pipe(), c.burst())
+	if !c.worthSending(n, waiting) {
+		if c.rec.Flight() == 0 {
+			c.startPersist(now)
+		}
+		return false
+	}
+	if n < waiting && n > int64(c.snd.mss) { // whole segments, unless it is the end
+		n -= n % int64(c.snd.mss)
+	}
+	if c.idleRestart(now) {
+		n = min(n, max(c.cc.Window(), int64(c.snd.mss)))
+	}
+	return c.transmit(now, from, from+n)
+}
+
+// worthSending is sender-side silly-window avoidance (RFC 9293 section 3.8.6.2.1) with Nagle's algorithm
+// (section 3.7.4): n of the waiting bytes would fit now.
+func (c *Conn) worthSending(n, waiting int64) bool {
+	switch {
+	case n <= 0:
+		return false
+	case n >= int64(c.snd.mss), c.snd.override:
+		return true // (1) a maximum-sized segment can be sent
+	case n == waiting && (c.opt.noDelay || c.rec.Flight() == 0 || c.state.sentFin()):
+		return true // (2) all queued data can be sent, and nothing is in flight or Nagle is off
+	}
+	return c.rec.Flight() == 0 && n >= c.snd.maxWnd/2 // (3) half of the largest window
+}
+
+// idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).
+func (c *Conn) idleRestart(now mono.Time) bool {
+	if c.rec.Flight() > 0 || !c.snd.lastSent.IsSet() || now.Sub(c.snd.lastSent) < c.rec.RTO() {
+		return false
+	}
+	if h, ok := c.cc.(congestion.Idler); ok {
+		h.Idle(now)
+	}
+	return true
+}
+
+// transmit builds the frame for offsets [from, to); the position behind the last byte is the FIN's.
+func (c *Conn) transmit(now mono.Time, from, to int64) bool {
+	if !c.shard.batch.hasRoom() {
+		return false
+	}
+	end := c.queue.End()
+	flags := wire.ACK
+	dataTo := min(to, end)
+	if c.state.sentFin() && to > end {
+		flags |= wire.FIN
+		c.snd.finSent = true
+	}
+	if dataTo == end && dataTo > from {
+		flags |= wire.PSH // the receiver need not wait for more (RFC 9293 section 3.9.1.2)
+	}
+	seg := c.header(now, from, flags)
+	c.emitData(&seg, from, max(from, dataTo))
+	c.rec.Sent(now, from, to)
+	c.snd.lastSent, c.snd.override = now, false
+	c.stopTimer(timerPersist)
+	c.syncRetransmitTimer()
+	c.ackWasSent()
+	c.noteUnsent()
+	return true
+}
+
+// header fills a segment's fields but for its payload.
+func (c *Conn) header(now mono.Time, off int64, flags wire.Flags) wire.Segment {
+	seg := wire.Segment{
+		SrcPort: c.flow.LocalPort, DstPort: c.flow.RemotePort,
+		Seq: c.snd.seqOf(off), Flags: flags,
+	}
+	if flags&wire.ACK != 0 {
+		seg.Ack = c.rcv.seqOf(c.rcvNext())
+		seg.Window = c.advertise(now)
+	}
+	if c.opt.timestamps {
+		seg.Options.HasTS = true
+		seg.Options.TSVal, seg.Options.TSEcr = c.tsNow(now), c.rcv.tsRecent
+	}
+	if c.opt.sack && c.in.Holes() > 0 {
+		c.fillSACK(&seg.Options)
+	}
+	return seg
+}
+
+// fillSACK reports what arrived beyond the hole (RFC 2018 section 4), at most what fits beside timestamps.
+func (c *Conn) fillSACK(o *wire.Options) {
+	var blocks [4]stream.Range
+	limit := 4
+	if c.opt.timestamps {
+		limit = 3
+	}
+	n := c.in.SACK(blocks[:limit])
+	for i, r := range blocks[:n] {
+		o.SACK[i] = wire.SACKBlock{Left: c.rcv.seqOf(r.From), Right: c.rcv.seqOf(r.To)}
+	}
+	o.NSACK = uint8(n)
+}
+
+// emit puts a segment without payload into the batch.
+func (c *Conn) emit(seg *wire.Segment) { c.emitData(seg, 0, 0) }
+
+// emitData puts a segment with the queued bytes [from, to) into the batch.
+func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
+	b := &c.shard.batch
+	f := b.begin(&c.flow, seg, int(to-from))
+	if to > from {
+		c.queue.Gather(&b.gather, from, to)
+		c.shard.stats.BytesSent += uint64(to - from)
+	}
+	gso := 0
+	if int(to-from) > c.snd.mss {
+		gso = c.snd.mss
+	}
+	b.commit(f, gso)
+	c.shard.stats.SegmentsSent += uint64(max(1, (int(to-from)+c.snd.mss-1)/c.snd.mss))
+}
+
+// burst is the most payload one frame may carry: whole segments within the device's superframe limit.
+func (c *Conn) burst() int64 { return int64(c.shard.batch.maxPayload(&c.flow, c.snd.mss)) }
+
+// ackWasSent notes that the current ACK went out, with whatever segment carried it.
+func (c *Conn) ackWasSent() {
+	c.rcv.ackNow = false
+	c.rcv.unackedSegs = 0
+	c.rcv.lastAcked = c.rcvNext()
+	c.stopTimer(timerDelAck)
+}
+
+// unsent is the number of queued bytes never transmitted.
+func (c *Conn) unsent() int64 { return max(0, c.queue.End()-c.rec.Next()) }
+
+// unsentWithFin counts the FIN as one, until it was transmitted.
+func (c *Conn) unsentWithFin() int64 {
+	n := c.queue.End() - c.rec.Next()
+	if c.state.sentFin() {
+		n++
+	}
+	return max(0, n)
+}
+
+// windowRoom is how many bytes beyond SND.NXT the peer's window admits.
+func (c *Conn) windowRoom() int64 { return c.rec.Una() + c.snd.wnd - c.rec.Next() }
+
+// noteUnsent raises writable once the unsent bytes fell below half of NotsentLowat.
+func (c *Conn) noteUnsent() {
+	if c.snd.wantWritable && c.unsent() < c.snd.lowat/2 {
+		c.snd.wantWritable = false
+		c.raise(eventWritable)
+	}
+}

@@ -1,0 +1,64 @@
+package tcpstack
+
+import (
+	"time"
+
+	"ocaserve/tcpstack/mono"
+)
+
+// advertise computes the window to announce, scaled for the wire (RFC 7323 section 2.3). The right edge
+// never moves left (RFC 9293 section 3.8.6: "a TCP receiver SHOULD NOT shrink the window"), and moves right
+// only in steps worth a segment: receiver-side silly-window avoidance (section 3.8.6.2.2).
+func (c *Conn) advertise(now mono.Time) uint16 {
+	next := c.rcvNext()
+	edge := next + int64(c.in.Room())
+	if step := min(int64(c.rcv.limit)/2, int64(c.snd.mss)); edge < c.rcv.edge+step && c.rcv.edge > next {
+		edge = c.rcv.edge
+	}
+	edge = max(edge, c.rcv.edge)
+	unit := int64(1) << c.rcv.scale
+	wnd := min((edge-next)/unit, 0xffff)
+	if wnd*unit+next < c.rcv.edge && wnd < 0xffff { // rounding down must not retreat either
+		wnd++
+	}
+	c.rcv.edge = max(c.rcv.edge, next+wnd*unit)
+	return uint16(wnd)
+}
+
+// windowOpened is called when the application has read: it announces the room when that is news to the
+// peer, that is two segments' worth or half the buffer (section 3.8.6.2.2).
+func (c *Conn) windowOpened() {
+	if !c.state.canReceive() || c.rcv.finSeen {
+		return
+	}
+	edge := c.rcvNext() + int64(c.in.Room())
+	open := c.rcv.edge - c.rcvNext()
+	if edge-c.rcv.edge >= int64(c.rcv.limit)/2 || open < int64(2*c.snd.mss) && edge-c.rcv.edge >= int64(2*c.snd.mss) {
+		c.rcv.ackNow = true
+		c.wantOutput()
+	}
+}
+
+// tuneReceive grows the receive buffer when the application reads as fast as the window lets the peer
+// send: if it read more than half the buffer within one round trip, the buffer doubles, up to the
+// configured cap (dynamic right-sizing, Fisk and Feng 2001, as Linux and FreeBSD do it).
+func (c *Conn) tuneReceive(now mono.Time, n int) {
+	r := &c.rcv
+	r.tuneBytes += int64(n)
+	if !r.tuneStart.IsSet() {
+		r.tuneStart, r.tuneBytes = now, 0
+		return
+	}
+	rtt := max(c.rec.RTT().SRTT(), time.Millisecond)
+	if now.Sub(r.tuneStart) < rtt {
+		return
+	}
+	if elapsed := now.Sub(r.tuneStart); elapsed < 4*rtt {
+		perRTT := r.tuneBytes * int64(rtt) / int64(elapsed)
+		if perRTT > int64(r.limit)/2 && r.limit < c.shard.stack.cfg.MaxReceiveBuffer {
+			r.limit = min(r.limit*2, c.shard.stack.cfg.MaxReceiveBuffer)
+			c.in.SetLimit(r.limit)
+		}
+	}
+	r.tuneStart, r.tuneBytes = now, 0
+}

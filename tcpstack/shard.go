@@ -1,0 +1,248 @@
+package tcpstack
+
+import (
+	"context"
+	"runtime"
+
+	"ocaserve/pacing"
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/syn"
+	"ocaserve/tcpstack/wire"
+)
+
+const (
+	receiveBudget = 64      // frames taken off the ring per turn
+	outputBudget  = 1 << 20 // payload bytes built per turn before the ring is looked at again
+)
+
+// A Shard is one event loop: it owns a link queue, its connections, its timing wheel and its counters.
+// All its methods but Post are for code that runs on it.
+type Shard struct {
+	stack *Stack
+	id    int
+	dev   link.Device
+	now   mono.Time // of the current turn
+
+	flows   map[wire.Flow]*Conn
+	syns    *syn.Cache
+	cookies *syn.Cookies
+	wheel   pacing.Wheel
+	pend    connList // connections with something to send, in order
+	events  connList // connections with events to deliver
+	batch   batch
+	inbox   inbox
+	blocks  stream.BlockPool
+	frames  [receiveBudget]link.Frame
+	sacks   [4]stream.Range // scratch of sackRanges
+	seg     wire.Segment    // scratch of input
+	ip      wire.IPHeader
+	icmp    wire.ICMP
+	packet  [1600]byte // scratch for packets built whole: ICMP replies
+	resets  tokenBucket
+	echoes  tokenBucket
+
+	stats   ShardStats
+	local   any // what the application keeps per shard
+	stopped bool
+}
+
+// ID is the shard's number, from 0.
+func (s *Shard) ID() int { return s.id }
+
+// Stack returns the stack the shard belongs to.
+func (s *Shard) Stack() *Stack { return s.stack }
+
+// Now is the time of the shard's current turn.
+func (s *Shard) Now() mono.Time { return s.now }
+
+// Local returns what SetLocal stored: an application's per-shard pools and counters.
+func (s *Shard) Local() any { return s.local }
+
+// SetLocal stores a value for the application.
+func (s *Shard) SetLocal(v any) { s.local = v }
+
+// Post hands m to the shard. It may be called from any goroutine and never blocks. Messages from one
+// goroutine run in order. After the stack has stopped they run no more.
+func (s *Shard) Post(m Message) {
+	if s.inbox.post(m) {
+		s.dev.Wake()
+	}
+}
+
+// run is the loop. It keeps its thread: what the link's ring and the scratch hold in cache stays there.
+func (s *Shard) run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	stop := context.AfterFunc(ctx, func() { s.Post(MessageFunc(func(s *Shard) { s.stopped = true })) })
+	defer stop()
+	defer s.close()
+	for !s.stopped {
+		busy, err := s.Step(s.stack.cfg.Clock())
+		if err != nil {
+			return err
+		}
+		if busy {
+			continue
+		}
+		if err := s.sleep(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sleep waits for the link, the inbox or the next deadline. The flag goes up before the inbox is looked
+// at a last time, so that a message posted in between is either seen or wakes us.
+func (s *Shard) sleep() error {
+	s.inbox.sleeping.Store(true)
+	defer s.inbox.sleeping.Store(false)
+	if s.inbox.head.Load() != nil {
+		return nil
+	}
+	return s.dev.Wait(s.Deadline())
+}
+
+// Step takes one turn of the loop at the given time and reports whether there was anything to do. It is
+// what run repeats, and what a simulation calls with a virtual clock.
+func (s *Shard) Step(now mono.Time) (busy bool, err error) {
+	s.now = now
+	n, err := s.receive()
+	if err != nil {
+		return false, err
+	}
+	busy = n > 0
+	for l := s.inbox.take(); l != nil; l = l.next {
+		l.m.Run(s)
+		busy = true
+	}
+	s.wheel.Advance(now, fireTimer)
+	s.syns.Advance(now, s.resendSynAck)
+	s.deliver()
+	sent, err := s.output()
+	s.deliver()
+	return busy || sent || !s.events.empty(), err
+}
+
+// Deadline is when the shard has to take its next turn, if nothing arrives before.
+func (s *Shard) Deadline() mono.Time { return min(s.wheel.Next(), s.syns.Deadline()) }
+
+func fireTimer(t *pacing.Timer) {
+	c := t.User.(*Conn)
+	c.advance(c.shard.now)
+}
+
+// receive takes frames off the ring and handles them.
+func (s *Shard) receive() (int, error) {
+	n, err := s.dev.Receive(s.frames[:])
+	if err != nil {
+		return 0, err
+	}
+	for i := range s.frames[:n] {
+		s.inputFrame(&s.frames[i])
+	}
+	return n, nil
+}
+
+// deliver calls the handlers of the connections with events. A handler may cause new events; they are
+// delivered in the same turn, bounded so that the ring is not forgotten.
+func (s *Shard) deliver() {
+	for range 4 * receiveBudget {
+		c := s.events.pop()
+		if c == nil {
+			return
+		}
+		c.inEvents = false
+		c.deliver()
+	}
+}
+
+// deliver calls the handler for the events noted.
+func (c *Conn) deliver() {
+	ev := c.events
+	c.events = 0
+	if ev&eventReadable != 0 && c.handler != nil {
+		c.handler.Readable(c)
+	}
+	if ev&eventWritable != 0 && c.handler != nil && !c.gone {
+		c.handler.Writable(c)
+	}
+	if ev&eventClosed == 0 {
+		return
+	}
+	if h := c.handler; h != nil {
+		c.handler = nil
+		h.Closed(c, c.snd.err)
+	}
+	c.in.Drop()
+}
+
+// output lets the connections build frames, one superframe each in turn, and hands them to the link. It
+// reports whether the link took any.
+func (s *Shard) output() (bool, error) {
+	moved, err := s.flush()
+	budget := outputBudget
+	for budget > 0 && err == nil && !s.pend.empty() {
+		if !s.batch.hasRoom() {
+			var m bool
+			if m, err = s.flush(); !s.batch.hasRoom() {
+				return moved || m, err
+			}
+			moved = moved || m
+		}
+		budget -= s.outputNext()
+	}
+	if err != nil {
+		return moved, err
+	}
+	m, err := s.flush()
+	return moved || m, err
+}
+
+// outputNext gives the first connection in line its turn and returns what it cost.
+func (s *Shard) outputNext() int {
+	c := s.pend.pop()
+	before := s.stats.BytesSent
+	c.pending = false
+	if !c.gone && c.output(s.now) {
+		c.wantOutput()
+	}
+	return int(s.stats.BytesSent-before) + maxHeaders
+}
+
+// flush hands the batch to the link; what the ring refuses stays.
+func (s *Shard) flush() (bool, error) {
+	if len(s.batch.frames) == 0 {
+		return false, nil
+	}
+	n, err := s.dev.Transmit(s.batch.frames)
+	if n < len(s.batch.frames) {
+		s.stats.QueueStopped++
+	}
+	s.stats.FramesSent += uint64(n)
+	s.batch.sent(n)
+	return n > 0, err
+}
+
+// remove takes a finished connection out of the table.
+func (s *Shard) remove(c *Conn) {
+	if s.flows[c.flow] == c {
+		delete(s.flows, c.flow)
+	}
+	if c.listener != nil {
+		c.listener.open.Add(-1)
+	}
+}
+
+// close ends every connection when the stack stops: the peers get a RST.
+func (s *Shard) close() {
+	for _, c := range s.flows {
+		c.abort(s.now, ErrStopped)
+	}
+	s.deliver()
+	for !s.events.empty() {
+		s.deliver()
+	}
+	s.flush() //nolint:errcheck // the link may be gone already
+}
