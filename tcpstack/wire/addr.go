@@ -21,22 +21,45 @@ func (a Addr) Is4() bool {
 }
 
 // addrFrom4 maps an IPv4 address.
-func addrFrom4(a [4]byte) Addr {
-	return Addr{10: 0xff, 11: 0xff, 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+func addrFrom4(b [4]byte) (a Addr) {
+	a.set4(binary.BigEndian.Uint32(b[:]))
+	return a
+}
+
+// set4 maps an IPv4 address, given as a number, in two stores of whole words.
+func (a *Addr) set4(v uint32) {
+	binary.BigEndian.PutUint64(a[:8], 0)
+	binary.BigEndian.PutUint64(a[8:], 0xffff<<32|uint64(v))
+}
+
+// halves returns the address as two numbers.
+func (a *Addr) halves() (hi, lo uint64) {
+	return binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
 }
 
 // IsMulticast reports whether a is a group: IPv4 224.0.0.0/4 or limited broadcast, IPv6 ff00::/8.
 // Directed broadcasts cannot be told without the subnet.
 func (a *Addr) IsMulticast() bool {
-	if a.Is4() {
-		return a[12]&0xf0 == 0xe0 || [4]byte(a[12:]) == [4]byte{255, 255, 255, 255}
+	hi, lo := a.halves()
+	if hi == 0 && lo>>32 == 0xffff {
+		return uint32(lo)>>28 == 0xe || uint32(lo) == 0xffffffff
 	}
-	return a[0] == 0xff
+	return hi>>56 == 0xff
 }
 
 // IsUnspecified reports whether a is 0.0.0.0 or ::.
 func (a *Addr) IsUnspecified() bool {
-	return *a == Addr{} || *a == Addr{10: 0xff, 11: 0xff}
+	hi, lo := a.halves()
+	return hi == 0 && (lo == 0 || lo == 0xffff<<32)
+}
+
+// isHost reports whether one host may have address a, so that it may send a packet and be answered.
+func (a *Addr) isHost() bool {
+	hi, lo := a.halves()
+	if hi == 0 && lo>>32 == 0xffff {
+		return isIPv4Host(uint32(lo))
+	}
+	return hi>>56 != 0xff && hi|lo != 0
 }
 
 // String returns the usual text form.

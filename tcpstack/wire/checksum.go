@@ -33,6 +33,10 @@ func (s Sum) Fold() uint16 {
 	return bits.ReverseBytes16(uint16(x))
 }
 
+// Valid reports whether the bytes summed, their checksum field among them, are what was sent: whether s
+// folds to 0xffff, "minus zero". Nothing but zeros is not valid; for that the field would hold 0xffff.
+func (s Sum) Valid() bool { return s%0xffff == 0 && s != 0 }
+
 // Checksum adds b to s, b beginning at an even offset of what is summed. If b has odd length its last
 // byte counts as the high byte of a word (RFC 1071 section 1), and what follows needs [Sum.Swap].
 func Checksum(b []byte, s Sum) Sum {
@@ -40,25 +44,38 @@ func Checksum(b []byte, s Sum) Sum {
 	if len(b) >= 64 {
 		acc, b = sumBlocks(b, acc)
 	}
-	var carry uint64
-	for len(b) >= 16 {
+	var c uint64
+	if len(b) >= 32 {
+		p := (*[32]byte)(b)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:]), 0)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[16:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[24:]), c)
+		acc += c
+		b = b[32:]
+	}
+	if len(b) >= 16 {
 		p := (*[16]byte)(b)
-		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:]), 0)
-		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:]), carry)
-		acc += carry
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:]), 0)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:]), c)
+		acc += c
 		b = b[16:]
 	}
+	if len(b) == 0 {
+		return Sum(acc)
+	}
 	if len(b) >= 8 {
-		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b), 0)
-		acc += carry
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), 0)
+		acc += c
 		b = b[8:]
 	}
-	acc, carry = bits.Add64(acc, tail(b), 0)
-	return Sum(acc + carry)
+	acc, c = bits.Add64(acc, tail(b), 0)
+	return Sum(acc + c)
 }
 
 // sumBlocks adds the whole 64-byte blocks of b to acc and returns what is left of b. One carry chain runs
-// through a block, so that eight words cost nine additions.
+// through a block, so that eight words cost nine additions. Adding the last carry cannot overflow: for that
+// a chain would have to end in 2^64-1 with a carry, which needs an operand and a carry that already were so.
 func sumBlocks(b []byte, acc uint64) (uint64, []byte) {
 	var c uint64
 	for len(b) >= 64 {

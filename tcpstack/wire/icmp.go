@@ -78,7 +78,7 @@ func ParseICMP(h *IPHeader, b []byte, m *ICMP) Drop {
 	case h.V6 || h.Protocol != ProtoICMP:
 		return DropICMPProtocol
 	}
-	if Checksum(b, start).Fold() != 0xffff {
+	if !Checksum(b, start).Valid() {
 		return DropICMPChecksum
 	}
 	*m = ICMP{Type: b[0], Code: b[1], Data: b[icmpHeaderLen:]}

@@ -73,7 +73,7 @@ func putError(b []byte, from Addr, h *IPHeader, typ, code uint8, word uint32, pa
 // replyHeader is the header of an answer to a packet with header h; ok is false if the addresses allow no
 // answer: it would go to or come from a group, or from nobody.
 func replyHeader(h *IPHeader) (reply IPHeader, ok bool) {
-	if h.Src.IsMulticast() || h.Src.IsUnspecified() || h.Dst.IsMulticast() || h.Dst.IsUnspecified() {
+	if !h.Src.isHost() || !h.Dst.isHost() {
 		return reply, false
 	}
 	reply = IPHeader{Src: h.Dst, Dst: h.Src, Protocol: ProtoICMP, HopLimit: replyHopLimit, V6: h.V6}

@@ -29,10 +29,6 @@ const (
 // two of a kind the last counts. MSS, window scale and SACK-permitted count on SYN only (RFC 9293 section
 // 3.7.1, RFC 7323 section 2.2, RFC 2018 section 2), SACK on others only: a SYN acknowledges nothing yet.
 func parseOptions(b []byte, syn bool, o *Options) {
-	if len(b) == 12 && binary.BigEndian.Uint32(b) == timestampsHead {
-		o.setTimestamps(b[4:])
-		return
-	}
 	for len(b) > 0 {
 		switch b[0] {
 		case optEnd:

@@ -23,22 +23,26 @@ func ParseTCP(h *IPHeader, b []byte, verifyChecksum bool, s *Segment) Drop {
 	}
 	// RFC 9293 section 3.9.2.3: a SYN from an invalid source or to a group MUST be ignored. No other
 	// segment makes sense there either, and none must draw a reset.
-	if h.Dst.IsMulticast() || h.Src.IsUnspecified() {
+	if !h.Dst.isHost() || !h.Src.isHost() {
 		return DropTCPAddress
 	}
-	if verifyChecksum && Checksum(b, PseudoHeader(h, len(b))).Fold() != 0xffff {
+	if verifyChecksum && !Checksum(b, PseudoHeader(h, len(b))).Valid() {
 		return DropTCPChecksum // RFC 9293 section 3.1: "the receiver MUST check it"
 	}
-	s.SrcPort = binary.BigEndian.Uint16(b[0:])
-	s.DstPort = binary.BigEndian.Uint16(b[2:])
-	s.Seq = Seq(binary.BigEndian.Uint32(b[4:]))
-	s.Ack = Seq(binary.BigEndian.Uint32(b[8:]))
-	s.Flags = Flags(b[13])
-	s.Window = binary.BigEndian.Uint16(b[14:])
-	s.Urgent = binary.BigEndian.Uint16(b[18:])
+	p := (*[tcpHeaderLen]byte)(b)
+	s.SrcPort = binary.BigEndian.Uint16(p[0:])
+	s.DstPort = binary.BigEndian.Uint16(p[2:])
+	s.Seq = Seq(binary.BigEndian.Uint32(p[4:]))
+	s.Ack = Seq(binary.BigEndian.Uint32(p[8:]))
+	s.Flags = Flags(p[13])
+	s.Window = binary.BigEndian.Uint16(p[14:])
+	s.Urgent = binary.BigEndian.Uint16(p[18:])
 	s.Payload = b[n:]
 	s.Options = Options{}
-	if n > tcpHeaderLen {
+	switch {
+	case n == tcpHeaderLen+12 && binary.BigEndian.Uint32(b[tcpHeaderLen:]) == timestampsHead:
+		s.Options.setTimestamps(b[tcpHeaderLen+4:]) // nearly every segment of a connection
+	case n > tcpHeaderLen:
 		parseOptions(b[tcpHeaderLen:n], s.Flags.Has(SYN), &s.Options)
 	}
 	return DropNone
@@ -56,15 +60,11 @@ func (s *Segment) HeaderLen() int { return tcpHeaderLen + optionsLen(&s.Options)
 // whole. For other devices call [CompleteTCP] next.
 func PutTCP(b []byte, h *IPHeader, s *Segment, payloadLen int) int {
 	n := tcpHeaderLen + putOptions(b[tcpHeaderLen:], &s.Options)
-	binary.BigEndian.PutUint16(b[0:], s.SrcPort)
-	binary.BigEndian.PutUint16(b[2:], s.DstPort)
-	binary.BigEndian.PutUint32(b[4:], uint32(s.Seq))
-	binary.BigEndian.PutUint32(b[8:], uint32(s.Ack))
-	b[12] = uint8(n/4) << 4
-	b[13] = uint8(s.Flags)
-	binary.BigEndian.PutUint16(b[14:], s.Window)
-	binary.BigEndian.PutUint16(b[ChecksumOffset:], PseudoHeader(h, n+payloadLen).Fold())
-	binary.BigEndian.PutUint16(b[18:], s.Urgent)
+	p := (*[tcpHeaderLen]byte)(b)
+	binary.BigEndian.PutUint64(p[0:], uint64(s.SrcPort)<<48|uint64(s.DstPort)<<32|uint64(s.Seq))
+	binary.BigEndian.PutUint64(p[8:], uint64(s.Ack)<<32|uint64(n/4)<<28|uint64(s.Flags)<<16|uint64(s.Window))
+	sum := PseudoHeader(h, n+payloadLen).Fold()
+	binary.BigEndian.PutUint32(p[ChecksumOffset:], uint32(sum)<<16|uint32(s.Urgent))
 	return n
 }
 
