@@ -1,0 +1,42 @@
+package origin
+
+import (
+	"net/netip"
+
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+// receiving is the receiving half of a connection. *tcpstack.Conn has all three parts; the tests have an
+// implementation in memory.
+type receiving interface {
+	Peek() []byte // first run of received bytes, writable: records are opened where they lie
+	Read(p []byte) int
+	Discard(n int)
+	Readable() int
+	EOF() bool
+}
+
+// sending is the sending half.
+type sending interface {
+	Append(s stream.Span)
+	Room() int64   // 0: a writable event will follow
+	Unsent() int64 // bytes appended and never transmitted
+	Queued() int64 // bytes appended and not acknowledged
+	CloseWrite()
+}
+
+// ending is the rest.
+type ending interface {
+	Close()
+	Abort()
+	SetTimer(at mono.Time)
+	RemoteAddr() netip.AddrPort
+}
+
+// conn is what a session needs of its connection. All of it is called on the shard.
+type conn interface {
+	receiving
+	sending
+	ending
+}
