@@ -45,6 +45,7 @@ func (s *Session) Start(mode Mode, pool *Pool) (*Framer, *Opener, error) {
 //  1. crypto/tls reads and writes through a tap, which feeds it single records and counts both directions.
 //  2. The traffic secrets come out of crypto/tls by its key log, into memory of this handshake alone: looking
 //     them up by client random in a shared table would confuse two connections that replay one ClientHello.
+//     A resumed TLS 1.2 session logs nothing; its master secret travels in our own ticket (see wrap).
 //  3. The secrets and counts become a WriteState and a ReadState; what is left of the secrets is wiped.
 //
 // A failure has sent at most one fatal alert, as far as the peer could still read one; the caller
@@ -54,15 +55,26 @@ func Handshake(ctx context.Context, nc net.Conn, cfg *ServerConfig) (*Session, e
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{Conn: nc, secrets: keyLog{also: cfg.KeyLog}}
+	t := &tap{Conn: nc, secrets: keyLog{also: cfg.keyLog()}}
 	defer t.wipe()
-	conf := base.Clone() // its key log is ours alone; certificates and ticket keys are shared
-	conf.KeyLogWriter = &t.secrets
-	conn := tls.Server(t, conf)
+	conn := tls.Server(t, t.configure(base))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, t.failed(ctx, err)
 	}
 	return t.session(conn.ConnectionState())
+}
+
+// configure makes the configuration of one handshake. Certificates and ticket keys are shared with base.
+func (t *tap) configure(base *tls.Config) *tls.Config {
+	conf := base.Clone()
+	conf.KeyLogWriter = &t.secrets
+	conf.WrapSession = func(st tls.ConnectionState, state *tls.SessionState) ([]byte, error) {
+		return t.wrap(conf, st, state)
+	}
+	conf.UnwrapSession = func(ticket []byte, st tls.ConnectionState) (*tls.SessionState, error) {
+		return t.unwrap(conf, ticket, st)
+	}
+	return conf
 }
 
 // session builds the session from what the tap has seen.
@@ -105,10 +117,13 @@ func (t *tap) take12(s *Session) error {
 	if err != nil {
 		return err
 	}
-	if len(t.secrets.master.bytes()) == 0 || !t.haveRandom {
-		return errors.New("crypto/tls did not log the master secret")
+	if len(t.secrets.master.bytes()) == 0 || !t.haveRandom || t.helloN < len(t.hello) {
+		return errors.New("master secret or randoms missing")
 	}
-	client, server := info.keyBlock(t.secrets.master.bytes(), t.secrets.random.bytes(), t.serverRandom[:])
+	if s.Resumed {
+		t.secrets.logResumed(t.hello[helloRandom:])
+	}
+	client, server := info.keyBlock(t.secrets.master.bytes(), t.hello[helloRandom:], t.serverRandom[:])
 	if err := s.Write.init(TLS12, s.Suite, info, server, t.out.sinceCCS); err != nil {
 		return err
 	}
@@ -144,8 +159,9 @@ func (t *tap) failed(ctx context.Context, err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	reachable := t.ioErr == nil && ctx.Err() == nil
-	if reachable && !t.alerted && t.secrets.silent() {
-		// A few paths of crypto/tls give up without an alert; before the keys are in use we can add it.
+	if reachable && !t.alerted && !t.out.ccs {
+		// A few paths of crypto/tls give up without an alert. As long as our records go out in the clear we
+		// can add it.
 		t.Conn.Write([]byte{byte(typeAlert), 3, 3, 0, 2, levelFatal, byte(AlertInternalError)})
 	}
 	return fmt.Errorf("ktls: handshake: %w", err)

@@ -27,6 +27,7 @@ type ServerConfig struct {
 	// Time is the wall clock; nil means time.Now.
 	Time func() time.Time
 
+	logMu   sync.Mutex
 	once    sync.Once
 	conf    *tls.Config
 	err     error
@@ -75,4 +76,20 @@ func (c *ServerConfig) build() (*tls.Config, error) {
 		SessionTicketsDisabled: c.TicketRotation < 0,
 		Time:                   c.Time,
 	}, nil
+}
+
+// keyLog is the configured key log behind a lock, or nil.
+func (c *ServerConfig) keyLog() io.Writer {
+	if c.KeyLog == nil {
+		return nil
+	}
+	return lockedWriter{c}
+}
+
+type lockedWriter struct{ c *ServerConfig }
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.c.logMu.Lock()
+	defer w.c.logMu.Unlock()
+	return w.c.KeyLog.Write(p)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -26,24 +27,20 @@ func (s *secret) set(text []byte) error {
 
 // A keyLog receives the key log of one handshake, lines of "LABEL clientRandom secret" in hex.
 type keyLog struct {
-	client, server secret // TLS 1.3: application traffic secrets
-	master, random secret // TLS 1.2: master secret and client random
-	lines          int
+	client, server secret    // TLS 1.3: application traffic secrets
+	master         secret    // TLS 1.2: the master secret, logged or from the ticket
 	also           io.Writer // a copy for Wireshark; nil unless explicitly configured
 }
 
 var errKeyLog = errors.New("ktls: crypto/tls logged a key in an unknown form")
 
-// Write implements tls.Config.KeyLogWriter. crypto/tls serialises all key logs of the process, so `also` needs
-// no lock; that it fails is no reason to refuse the client.
+// Write implements tls.Config.KeyLogWriter. That `also` fails is no reason to refuse the client.
 func (k *keyLog) Write(line []byte) (int, error) {
-	k.lines++
-	label, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-	random, value, ok := bytes.Cut(rest, []byte(" "))
-	if !ok {
+	fields := bytes.Fields(line)
+	if len(fields) != 3 {
 		return 0, errKeyLog
 	}
-	if err := k.take(string(label), random, value); err != nil {
+	if err := k.take(string(fields[0]), fields[2]); err != nil {
 		return 0, errKeyLog
 	}
 	if k.also != nil {
@@ -52,22 +49,23 @@ func (k *keyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (k *keyLog) take(label string, random, value []byte) error {
+func (k *keyLog) take(label string, value []byte) error {
 	switch label {
 	case "CLIENT_TRAFFIC_SECRET_0":
 		return k.client.set(value)
 	case "SERVER_TRAFFIC_SECRET_0":
 		return k.server.set(value)
 	case "CLIENT_RANDOM":
-		if err := k.random.set(random); err != nil {
-			return err
-		}
 		return k.master.set(value)
 	}
 	return nil
 }
 
-// silent reports that no key has been derived, so that records still go out in the clear.
-func (k *keyLog) silent() bool { return k.lines == 0 }
+// logResumed writes the line for Wireshark that crypto/tls leaves out when it resumes a TLS 1.2 session.
+func (k *keyLog) logResumed(clientRandom []byte) {
+	if k.also != nil {
+		fmt.Fprintf(k.also, "CLIENT_RANDOM %x %x\n", clientRandom, k.master.bytes())
+	}
+}
 
 func (k *keyLog) wipe() { *k = keyLog{} }

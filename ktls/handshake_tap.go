@@ -22,6 +22,8 @@ type tap struct {
 	body    int // bytes of its body still to be read
 	in, out direction
 
+	hello        [helloRandom + 32]byte // the beginning of the ClientHello, up to and including its random
+	helloN       int
 	serverRandom [32]byte
 	haveRandom   bool
 	suite        Suite
@@ -31,6 +33,9 @@ type tap struct {
 	err     error // the tap lost track
 	ioErr   error // the connection failed
 }
+
+// helloRandom is where the random stands in a ClientHello or ServerHello: behind message header and version.
+const helloRandom = 4 + 2
 
 // A direction counts records after a change_cipher_spec: in TLS 1.2 they are the protected ones.
 type direction struct {
@@ -63,6 +68,9 @@ func (t *tap) Read(p []byte) (int, error) {
 		t.ioErr = err
 	}
 	if t.body > 0 {
+		if contentType(t.header[0]) == typeHandshake {
+			t.helloN += copy(t.hello[t.helloN:], p[:n])
+		}
 		t.body -= n
 		return n, err
 	}
@@ -120,13 +128,13 @@ func (t *tap) written(rec []byte) {
 // serverHello picks random and suite from a ServerHello, which crypto/tls writes as one record. Of a
 // HelloRetryRequest the suite is the same, and the random is overwritten by the real one.
 func (t *tap) serverHello(b []byte) {
-	const random = 4 + 2 // behind message header and version
-	if len(b) < random+32+1 || b[0] != 2 {
+	const sessionID = helloRandom + 32
+	if len(b) < sessionID+1 || b[0] != 2 {
 		return
 	}
-	copy(t.serverRandom[:], b[random:])
+	copy(t.serverRandom[:], b[helloRandom:])
 	t.haveRandom = true
-	if at := random + 32 + 1 + int(b[random+32]); len(b) >= at+2 {
+	if at := sessionID + 1 + int(b[sessionID]); len(b) >= at+2 {
 		t.suite = Suite(binary.BigEndian.Uint16(b[at:]))
 	}
 }
