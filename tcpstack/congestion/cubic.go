@@ -105,8 +105,8 @@ func (c *Cubic) beginEpoch(now mono.Time) {
 	c.origin, c.k = c.cwnd, 0
 	if c.wMax > c.cwnd {
 		c.origin = c.wMax
-		// In ticks: cbrt(segments * 5/2) * 1024 = cbrt(bytes * 5/2 / mss * 2^30). At most 2^63/2^30/5*2
-		// segments: a window of a terabyte.
+		// In ticks: cbrt(segments * 5/2) * 1024 = cbrt(bytes * 5/2 / mss * 2^30); bounded so that the
+		// quotient fits: a window of 400 GB.
 		segs5 := min((c.wMax-c.cwnd)*5/2, 1<<40)
 		hi, lo := bits.Mul64(uint64(segs5), 1<<30)
 		cube, _ := bits.Div64(hi, lo, uint64(max(c.mss, 256)))

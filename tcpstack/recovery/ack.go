@@ -156,7 +156,7 @@ func (s *Sender) judge(o *Outcome) {
 		o.Exited = true
 	}
 	if s.state == Loss {
-		return // RFC 6582 section 3.2 step 1: no fast retransmit until the recovery point is acknowledged
+		return // RFC 6675 section 5.1, RFC 6582 section 3.2 step 2: not before the recovery point is acknowledged
 	}
 	o.PartialAck = s.state == Recovery && o.Acked > 0
 	s.detect(o)

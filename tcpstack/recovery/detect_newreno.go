@@ -39,7 +39,7 @@ func (s *Sender) detectNewReno(o *Outcome) {
 	case s.state == Recovery && o.Acked > 0: // section 3.2 step 3, partial acknowledgment
 		o.Lost += s.markSegmentLost()
 	case s.state < Recovery && s.dupAcks == dupThresh && s.una > s.recover:
-		// Section 3.2 step 1: "the Cumulative Acknowledgment field covers more than 'recover'". Without
+		// Section 3.2 step 2: "the Cumulative Acknowledgment field covers more than 'recover'". Without
 		// this, duplicate ACKs for what a time-out sent needlessly would reduce the window again.
 		o.Lost += s.markSegmentLost()
 	}

@@ -11,7 +11,7 @@ type RTT struct {
 	srtt, rttvar, latest time.Duration
 	min                  [2]time.Duration // minimum of this period and of the one before; 0: none
 	minSince             mono.Time        // start of this period
-	roundEnd             int64            // when this offset is acknowledged a new round begins
+	roundEnd             int64            // once more than this is acknowledged a new round begins
 	taken, expected      uint16           // samples in this round and in the one before
 }
 
@@ -67,9 +67,9 @@ func (r *RTT) observe(now mono.Time, sample time.Duration) {
 	}
 }
 
-// round begins a new round trip once roundEnd is acknowledged.
+// round begins a new round trip with the first ACK of what was sent in it.
 func (r *RTT) round(una, next int64) {
-	if una < r.roundEnd || r.taken == 0 {
+	if una <= r.roundEnd || r.taken == 0 {
 		return
 	}
 	r.expected, r.taken, r.roundEnd = r.taken, 0, next

@@ -48,8 +48,8 @@ var eventNames = [numEvents]string{"settled", "suspect", "lost", "reduced", "exp
 func (e event) String() string { return eventNames[e] }
 
 // transitions is the whole state machine. In Loss, bytes judged lost start no recovery of their own: RFC
-// 6675 section 5.1, "a TCP MUST NOT enter fast recovery until RecoveryPoint is acknowledged", and RFC 6582
-// section 3.2 step 1.
+// 6675 section 5.1, "a new recovery phase (as described in Section 5) MUST NOT be initiated until HighACK is
+// greater than or equal to the new value of RecoveryPoint", and RFC 6582 section 3.2 steps 2 and 4.
 var transitions = [numStates][numEvents]State{
 	//         settled   suspect   lost      reduced   expired recovered
 	Open:     {Open, Disorder, Recovery, CWR, Loss, Open},

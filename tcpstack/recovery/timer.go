@@ -24,6 +24,7 @@ func (s *Sender) SampleRTT(now mono.Time, d time.Duration) {
 	}
 	s.rtt.observe(now, d)
 	s.sampleRTO(d)
+	s.rtt.taken = 0 // not one of the stream's
 }
 
 // sampleRTO is RFC 6298 (2.2)-(2.4). We deviate from (2.4) in two ways, as Linux does: the floor is 200

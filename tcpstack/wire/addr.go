@@ -26,10 +26,14 @@ func addrFrom4(b [4]byte) (a Addr) {
 	return a
 }
 
+// mapped is bytes 8 to 12 of a mapped IPv4 address, as the upper half of a word. It is a variable since the
+// compiler would cut a store of a partly constant word into bytes, which then stall every load of it.
+var mapped uint64 = 0xffff << 32
+
 // set4 maps an IPv4 address, given as a number, in two stores of whole words.
 func (a *Addr) set4(v uint32) {
 	binary.BigEndian.PutUint64(a[:8], 0)
-	binary.BigEndian.PutUint64(a[8:], 0xffff<<32|uint64(v))
+	binary.BigEndian.PutUint64(a[8:], mapped|uint64(v))
 }
 
 // halves returns the address as two numbers.

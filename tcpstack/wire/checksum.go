@@ -46,13 +46,7 @@ func Checksum(b []byte, s Sum) Sum {
 	}
 	var c uint64
 	if len(b) >= 32 {
-		p := (*[32]byte)(b)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:]), 0)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[16:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[24:]), c)
-		acc += c
-		b = b[32:]
+		acc, b = uint64(Sum(acc).add32((*[32]byte)(b))), b[32:]
 	}
 	if len(b) >= 16 {
 		p := (*[16]byte)(b)
@@ -70,6 +64,15 @@ func Checksum(b []byte, s Sum) Sum {
 		b = b[8:]
 	}
 	acc, c = bits.Add64(acc, tail(b), 0)
+	return Sum(acc + c)
+}
+
+// add32 adds 32 bytes.
+func (s Sum) add32(p *[32]byte) Sum {
+	acc, c := bits.Add64(uint64(s), binary.LittleEndian.Uint64(p[0:]), 0)
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:]), c)
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[16:]), c)
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[24:]), c)
 	return Sum(acc + c)
 }
 
@@ -130,12 +133,21 @@ func SumPieces(pieces [][]byte, s Sum) Sum {
 // PseudoHeader sums what TCP and ICMPv6 checksums cover besides their own bytes: both addresses, the
 // protocol and the upper layer's length in bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
 func PseudoHeader(h *IPHeader, length int) Sum {
-	// The zero bytes of either layout add nothing, so that both shrink to the same two words.
-	acc := uint64(bits.ReverseBytes32(uint32(length))) + uint64(h.Protocol)<<8
-	if !h.V6 {
-		acc += uint64(binary.LittleEndian.Uint32(h.Src[12:])) + uint64(binary.LittleEndian.Uint32(h.Dst[12:]))
-		return Sum(acc)
+	if h.V6 {
+		return pseudoHeader6(h, length)
 	}
+	return pseudoHeader4(h, length)
+}
+
+// pseudoHeader4 is PseudoHeader for IPv4. The zero bytes of either layout add nothing, so that both versions
+// sum length and protocol alike.
+func pseudoHeader4(h *IPHeader, length int) Sum {
+	return Sum(uint64(bits.ReverseBytes32(uint32(length))) + uint64(h.Protocol)<<8 +
+		uint64(binary.LittleEndian.Uint32(h.Src[12:])) + uint64(binary.LittleEndian.Uint32(h.Dst[12:])))
+}
+
+func pseudoHeader6(h *IPHeader, length int) Sum {
+	acc := uint64(bits.ReverseBytes32(uint32(length))) + uint64(h.Protocol)<<8
 	var c uint64
 	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(h.Src[0:]), 0)
 	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(h.Src[8:]), c)

@@ -22,7 +22,7 @@ const (
 	timestampsHead = optNOP<<24 | optNOP<<16 | optTimestamps<<8 | 10
 )
 
-// parseOptions fills o, which must be zero, from the options of a segment.
+// parseOptions fills o from the options of a segment; what o holds already stays unless it occurs again.
 //
 // It accepts what Linux accepts: an option whose length is below 2 or runs past the header ends the walk,
 // and the segment is kept with what was found before; a known option of the wrong length is skipped; of
@@ -47,18 +47,28 @@ func parseOptions(b []byte, syn bool, o *Options) {
 
 // set takes over one option with its value.
 func (o *Options) set(kind uint8, v []byte, syn bool) {
-	switch {
-	case kind == optTimestamps && len(v) == 8:
-		o.setTimestamps(v)
-	case kind == optSACK && !syn && len(v) >= 8 && len(v)%8 == 0:
-		o.setSACK(v)
-	case kind == optMSS && syn && len(v) == 2:
-		o.MSS = binary.BigEndian.Uint16(v)
-	case kind == optWScale && syn && len(v) == 1:
-		// RFC 7323 section 2.3: a shift count above 14 is used as 14.
-		o.WScale, o.HasWScale = min(v[0], maxWScale), true
-	case kind == optSACKPermitted && syn && len(v) == 0:
-		o.SACKPermitted = true
+	switch kind {
+	case optSACK:
+		if !syn && len(v) >= 8 && len(v)%8 == 0 {
+			o.setSACK(v)
+		}
+	case optTimestamps:
+		if len(v) == 8 {
+			o.setTimestamps(v)
+		}
+	case optMSS:
+		if syn && len(v) == 2 {
+			o.MSS = binary.BigEndian.Uint16(v)
+		}
+	case optWScale:
+		if syn && len(v) == 1 {
+			// RFC 7323 section 2.3: a shift count above 14 is used as 14.
+			o.WScale, o.HasWScale = min(v[0], maxWScale), true
+		}
+	case optSACKPermitted:
+		if syn && len(v) == 0 {
+			o.SACKPermitted = true
+		}
 	}
 }
 

@@ -22,11 +22,11 @@ func ParseTCP(h *IPHeader, b []byte, verifyChecksum bool, s *Segment) Drop {
 		return DropTCPHeaderLen
 	}
 	// RFC 9293 section 3.9.2.3: a SYN from an invalid source or to a group MUST be ignored. No other
-	// segment makes sense there either, and none must draw a reset.
-	if !h.Dst.isHost() || !h.Src.isHost() {
+	// segment makes sense there either, and none must draw a reset. ParseIP has judged IPv4 sources.
+	if h.V6 && !validEnds6(h) || !h.V6 && !isIPv4Host(binary.BigEndian.Uint32(h.Dst[12:])) {
 		return DropTCPAddress
 	}
-	if verifyChecksum && !Checksum(b, PseudoHeader(h, len(b))).Valid() {
+	if verifyChecksum && !validTCP(h, b) {
 		return DropTCPChecksum // RFC 9293 section 3.1: "the receiver MUST check it"
 	}
 	p := (*[tcpHeaderLen]byte)(b)
@@ -39,13 +39,25 @@ func ParseTCP(h *IPHeader, b []byte, verifyChecksum bool, s *Segment) Drop {
 	s.Urgent = binary.BigEndian.Uint16(p[18:])
 	s.Payload = b[n:]
 	s.Options = Options{}
-	switch {
-	case n == tcpHeaderLen+12 && binary.BigEndian.Uint32(b[tcpHeaderLen:]) == timestampsHead:
-		s.Options.setTimestamps(b[tcpHeaderLen+4:]) // nearly every segment of a connection
-	case n > tcpHeaderLen:
-		parseOptions(b[tcpHeaderLen:n], s.Flags.Has(SYN), &s.Options)
+	o := b[tcpHeaderLen:n]
+	if len(o) >= 12 && binary.BigEndian.Uint32(o) == timestampsHead {
+		s.Options.setTimestamps(o[4:12]) // nearly every segment of a connection, and nothing but that
+		o = o[12:]
+	}
+	if len(o) > 0 {
+		parseOptions(o, s.Flags.Has(SYN), &s.Options)
 	}
 	return DropNone
+}
+
+func validEnds6(h *IPHeader) bool { return h.Dst.isHost() && h.Src.isHost() }
+
+// validTCP verifies the checksum of segment b.
+func validTCP(h *IPHeader, b []byte) bool {
+	if len(b) == tcpHeaderLen+12 && !h.V6 { // an ACK with timestamps, what a server receives most: no calls
+		return pseudoHeader4(h, len(b)).add32((*[32]byte)(b)).Valid()
+	}
+	return Checksum(b, PseudoHeader(h, len(b))).Valid()
 }
 
 // HeaderLen is the length in bytes of the header that PutTCP writes for s: options included, padded to a
