@@ -72,10 +72,9 @@ type Server struct {
 	idleOnce    sync.Once
 	errors      atomic.Uint64 // failed handshakes; they belong to no shard
 
-	mu       sync.Mutex
-	shards   map[int]*shard
-	closers  []func() error // listeners and what feeds them
-	handlers sync.WaitGroup // handshake goroutines
+	mu      sync.Mutex
+	shards  map[any]*shard // by *tcpstack.Shard
+	closers []func() error // listeners
 }
 
 // New makes a server.
@@ -83,7 +82,7 @@ func New(opts Options) (*Server, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	srv := &Server{opts: opts, idle: make(chan struct{}), shards: make(map[int]*shard)}
+	srv := &Server{opts: opts, idle: make(chan struct{}), shards: make(map[any]*shard)}
 	var key [16]byte
 	rand.Read(key[:]) //nolint:errcheck // never fails (crypto/rand)
 	srv.boundaryKey = [2]uint64{binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])}

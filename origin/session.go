@@ -43,9 +43,10 @@ type session struct {
 	info       *tlsInfo     // what the log says about TLS; nil: plain HTTP
 	prev, next *session     // the shard's list
 
-	in  inbox     // plaintext received
-	raw []byte    // a TLS record being put together; nil unless it is spread over several runs
-	res *response // nil between responses
+	in    inbox     // plaintext received
+	raw   []byte    // a TLS record being put together; nil unless it is spread over several runs
+	early []byte    // records received before hand-over and not yet opened; nil soon after
+	res   *response // nil between responses
 
 	queued   int64     // wire bytes appended, in all
 	mark     int64     // of them transmitted when the current rate window began
@@ -127,11 +128,15 @@ func (s *session) release() {
 	s.state = stateOver
 	s.in.drop(&s.sh.buffers)
 	s.dropRaw()
+	s.early, s.framer, s.opener = nil, nil, nil
 	s.sh.unlink(s)
 }
 
 // run takes steps until one of them has to wait.
 func (s *session) run(now mono.Time) {
+	if s.state == stateOver {
+		return
+	}
 	s.framer.Touch(now)
 	for s.step(now) {
 	}

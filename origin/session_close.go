@@ -20,6 +20,7 @@ func (s *session) shutdown(now mono.Time) {
 	s.c.CloseWrite()
 	s.in.drop(&s.sh.buffers)
 	s.dropRaw()
+	s.early = nil
 	s.state, s.waiting = stateLinger, false
 	s.mark = s.transmitted()
 	s.deadline = now.Add(s.sh.srv.opts.Linger)

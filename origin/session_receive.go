@@ -37,8 +37,11 @@ func (s *session) receiveRecord(now mono.Time) bool {
 	if s.peerClosed {
 		return false
 	}
-	if s.raw != nil {
+	switch {
+	case s.raw != nil:
 		return s.assemble(now)
+	case len(s.early) > 0:
+		return s.receiveEarly(now)
 	}
 	run := s.c.Peek()
 	if len(run) == 0 {
@@ -59,6 +62,25 @@ func (s *session) receiveRecord(now mono.Time) bool {
 	}
 	s.raw = s.sh.buffers.get(need)
 	return s.assemble(now)
+}
+
+// receiveEarly opens one record of what arrived during the handshake. The last one may go on in the
+// connection.
+func (s *session) receiveEarly(now mono.Time) bool {
+	need, err := ktls.RecordLen(s.early)
+	if err != nil {
+		return s.tlsFailed(now, err)
+	}
+	if len(s.early) < need {
+		s.raw = append(s.sh.buffers.get(need), s.early...)
+		s.early = nil
+		return s.assemble(now)
+	}
+	record := s.early[:need]
+	if s.early = s.early[need:]; len(s.early) == 0 {
+		s.early = nil
+	}
+	return s.open(now, record)
 }
 
 // assemble puts a record that is spread over several runs together.

@@ -1,0 +1,151 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync/atomic"
+
+	"ocaserve/ktls"
+	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/mono"
+)
+
+// This file is where the origin touches the stack; everything else knows a conn.
+
+// handler is a session as the stack sees it.
+type handler session
+
+var (
+	_ tcpstack.Handler      = (*handler)(nil)
+	_ tcpstack.TimerHandler = (*handler)(nil)
+	_ conn                  = (*tcpstack.Conn)(nil)
+)
+
+func (h *handler) Readable(c *tcpstack.Conn)             { (*session)(h).readable(c.Now()) }
+func (h *handler) Writable(c *tcpstack.Conn)             { (*session)(h).writable(c.Now()) }
+func (h *handler) Closed(c *tcpstack.Conn, _ error)      { (*session)(h).closed(c.Now()) }
+func (h *handler) Timer(_ *tcpstack.Conn, now mono.Time) { (*session)(h).timer(now) }
+
+// wakeup is a session as a message to its shard.
+type wakeup session
+
+// Run implements [tcpstack.Message].
+func (w *wakeup) Run(ts *tcpstack.Shard) { (*session)(w).resumed(ts.Now()) }
+
+// shardOf returns what the server keeps for a shard of the stack.
+func (srv *Server) shardOf(ts *tcpstack.Shard) *shard {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	sh := srv.shards[ts]
+	if sh == nil {
+		sh = srv.newShard(
+			func(s *session) { ts.Post((*wakeup)(s)) },
+			func(f func(mono.Time)) { ts.Post(tcpstack.MessageFunc(func(ts *tcpstack.Shard) { f(ts.Now()) })) },
+		)
+		srv.shards[ts] = sh
+	}
+	return sh
+}
+
+// ServeHTTP accepts plain HTTP on addr of st until Drain.
+func (srv *Server) ServeHTTP(st *tcpstack.Stack, addr netip.AddrPort) error {
+	return srv.listen(st, addr, tcpstack.ListenConfig{Accept: srv.acceptPlain})
+}
+
+func (srv *Server) acceptPlain(c *tcpstack.Conn) tcpstack.Handler {
+	if srv.draining.Load() {
+		return nil
+	}
+	srv.opened(1)
+	s := srv.shardOf(c.Shard()).newSession(c.Now(), c, nil, nil, nil)
+	s.arm(c.Now())
+	return (*handler)(s)
+}
+
+// ServeHTTPS accepts HTTPS on addr of st until Drain. Handshakes run on goroutines of their own, of which
+// there are at most MaxHandshakes: beyond, TCP handshakes are left unanswered and clients come back.
+func (srv *Server) ServeHTTPS(st *tcpstack.Stack, addr netip.AddrPort) error {
+	if srv.opts.TLS == nil {
+		return errors.New("origin: HTTPS needs Options.TLS")
+	}
+	var running atomic.Int64
+	limit := int64(srv.opts.MaxHandshakes)
+	return srv.listen(st, addr, tcpstack.ListenConfig{
+		Ready:  func() bool { return running.Load() < limit },
+		Filter: tcpstack.FilterTLS, // no goroutine before there is a ClientHello to work on
+		Accept: func(c *tcpstack.Conn) tcpstack.Handler {
+			if srv.draining.Load() || running.Load() >= limit {
+				return nil
+			}
+			running.Add(1)
+			srv.opened(1)
+			nc := tcpstack.WrapConn(c)
+			sh := srv.shardOf(c.Shard())
+			go func() {
+				defer running.Add(-1)
+				srv.handshake(sh, nc)
+			}()
+			return nc
+		},
+	})
+}
+
+func (srv *Server) listen(st *tcpstack.Stack, addr netip.AddrPort, cfg tcpstack.ListenConfig) error {
+	l, err := st.Listen(addr, cfg)
+	if err != nil {
+		return err
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.closers = append(srv.closers, l.Close)
+	return nil
+}
+
+// handshake runs a TLS handshake and hands the connection to an event-driven session.
+func (srv *Server) handshake(sh *shard, nc *tcpstack.NetConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), srv.opts.HandshakeTimeout)
+	defer cancel()
+	t, err := ktls.Handshake(ctx, nc, srv.opts.TLS)
+	if err != nil {
+		srv.errors.Add(1)
+		srv.farewell(nc, err)
+		srv.opened(-1)
+		return
+	}
+	nc.Detach(func(c *tcpstack.Conn, left []byte) {
+		framer, opener, err := t.Start(srv.opts.Mode, sh.pool)
+		if err != nil {
+			srv.errors.Add(1)
+			c.Abort()
+			srv.opened(-1)
+			return
+		}
+		info := &tlsInfo{t.Version.String(), t.Suite.String(), t.ServerName}
+		s := sh.newSession(c.Now(), c, framer, opener, info)
+		s.early = left
+		c.SetHandler((*handler)(s))
+		s.readable(c.Now())
+	})
+}
+
+// plainOnTLS is for people who forgot the s of https.
+const plainOnTLS = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+	"This port speaks HTTPS; begin the address with https://\n"
+
+// farewell ends a connection whose handshake failed: half-close, drain within bounds, close. Closing at once
+// could turn into a RST, in which the alert would be lost.
+func (srv *Server) farewell(nc *tcpstack.NetConn, err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		nc.Abort() // the facade is closed already, and nobody is listening
+		return
+	}
+	if errors.Is(err, ktls.ErrNotTLS) {
+		io.WriteString(nc, plainOnTLS) //nolint:errcheck // a courtesy
+	}
+	nc.CloseWrite()                                          //nolint:errcheck // gone already: then there is nothing to end
+	nc.SetReadDeadline(srv.opts.Wall().Add(srv.opts.Linger)) //nolint:errcheck // never fails
+	io.Copy(io.Discard, io.LimitReader(nc, maxDiscard))      //nolint:errcheck // whatever ends it
+	nc.Close()                                               //nolint:errcheck // see CloseWrite
+}
