@@ -3,11 +3,12 @@ package ktls
 import "ocaserve/tcpstack/stream"
 
 // A cutter walks over pieces and cuts runs from them. It was given one hold on each piece; a piece that ends
-// up in several records gets one more for each further record.
+// up in several records gets one more for each record but the last. The given hold leaves last: a record may
+// be sealed and let go of its pieces before the next one is cut.
 type cutter struct {
 	pieces []stream.Piece
 	at     int // next piece
-	off    int // bytes of it already cut; > 0 means its hold has been given away
+	off    int // bytes of it already cut
 }
 
 // cut appends the next n bytes to dst.
@@ -16,30 +17,25 @@ func (c *cutter) cut(dst []stream.Piece, n int) []stream.Piece {
 		p := c.pieces[c.at]
 		take := min(n, len(p.Data)-c.off)
 		if take > 0 {
-			if c.off > 0 {
+			if c.off+take < len(p.Data) {
 				p.Retain()
 			}
 			dst = append(dst, stream.Piece{Data: p.Data[c.off : c.off+take], Ref: p.Ref})
 			n -= take
 		}
 		if c.off += take; c.off == len(p.Data) {
-			c.skip()
+			if take == 0 {
+				p.Release() // an empty piece: no record took its hold
+			}
+			c.at, c.off = c.at+1, 0
 		}
 	}
 	return dst
 }
 
-// skip leaves the current piece, dropping its hold if nothing was cut from it.
-func (c *cutter) skip() {
-	if c.off == 0 {
-		c.pieces[c.at].Release()
-	}
-	c.at, c.off = c.at+1, 0
-}
-
 // release drops the holds that were not given away.
 func (c *cutter) release() {
-	for c.at < len(c.pieces) {
-		c.skip()
+	for ; c.at < len(c.pieces); c.at, c.off = c.at+1, 0 {
+		c.pieces[c.at].Release()
 	}
 }
