@@ -26,6 +26,7 @@ func (s *Sender) settleDups(acked int64) int64 {
 	n := s.dupBytes
 	if s.state == Recovery && s.una < s.recover {
 		n = min(n, max(0, acked-int64(s.mss)))
+		n = max(n, s.dupBytes-max(0, s.Flight()-int64(s.mss))) // small segments: count no more than there is
 	}
 	s.dupBytes -= n
 	return n
