@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,11 @@ func configure(name string, cfg *Config) error {
 	if l.Attrs().TxQLen < txQueueLen {
 		_ = netlink.LinkSetTxQLen(l, txQueueLen) // only helps; without it a burst may lose packets
 	}
+	if l.Attrs().RawFlags&unix.IFF_UP == 0 {
+		if err := netlink.LinkSetUp(l); err != nil {
+			return configError("bringing up "+name, err)
+		}
+	}
 	for _, p := range []netip.Prefix{cfg.Addr, cfg.Addr6} {
 		if !p.IsValid() {
 			continue
@@ -42,12 +48,23 @@ func configure(name string, cfg *Config) error {
 			return err
 		}
 	}
-	if l.Attrs().RawFlags&unix.IFF_UP == 0 {
-		if err := netlink.LinkSetUp(l); err != nil {
-			return configError("bringing up "+name, err)
-		}
+	if cfg.Addr6.IsValid() {
+		awaitLocal(hostPrefix(cfg.Addr6).Addr())
 	}
 	return nil
+}
+
+// awaitLocal waits until the kernel takes packets for its new IPv6 address. It enters the address in its
+// routing table from a work queue, even without duplicate address detection, and until then drops what
+// comes for it. That takes a millisecond; if it takes a second, something else is wrong and will show.
+func awaitLocal(host netip.Addr) {
+	for range 1000 {
+		routes, err := netlink.RouteGet(host.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // addAddr gives the host its address in the subnet of p.
