@@ -183,6 +183,7 @@ func (c *Cache) Deadline() mono.Time {
 // sent often enough. resend gets a copy; it may call Lookup and Remove.
 func (c *Cache) Advance(now mono.Time, resend func(*Entry)) {
 	c.base = max(c.base, now)
+	last := c.lastLevel()
 	// From the highest level down: an entry that moves up a level gets a new deadline and is not met again.
 	for level := c.levels - 1; level >= 0; level-- {
 		for l := c.queues[level].head; l != 0; l = c.queues[level].head {
@@ -191,7 +192,7 @@ func (c *Cache) Advance(now mono.Time, resend func(*Entry)) {
 				break
 			}
 			c.unlink(l)
-			if level >= c.lastLevel() {
+			if level >= last {
 				c.free(s)
 				c.stats.Expired++
 				continue
