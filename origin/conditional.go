@@ -9,7 +9,7 @@ import (
 
 // validators are what a representation is compared by.
 type validators struct {
-	etag     []byte // strong, with its quotes; empty: none
+	etag     string // strong, with its quotes; empty: none
 	modified int64  // Unix seconds, as Last-Modified says it; 0: none
 }
 
@@ -64,7 +64,7 @@ func (p *preconditions) rangeApplies(v validators, now int64) bool {
 
 // matchesAny reports whether "*" or a listed entity tag matches. A list that does not parse matches up to
 // its first error.
-func matchesAny(lines [][]byte, etag []byte, match func(a, b []byte) bool) bool {
+func matchesAny(lines [][]byte, etag string, match func(tag []byte, etag string) bool) bool {
 	for _, line := range lines {
 		if string(trimOWS(line)) == "*" {
 			return true // there is a representation, or we would have answered 404
@@ -106,14 +106,13 @@ func isEntityTag(b []byte) bool {
 }
 
 // strongMatch is the strong comparison (RFC 9110 section 8.8.3.2): equal, and neither is weak.
-func strongMatch(a, b []byte) bool {
-	return len(a) > 0 && a[0] == '"' && bytes.Equal(a, b)
+func strongMatch(tag []byte, etag string) bool {
+	return len(tag) > 0 && tag[0] == '"' && string(tag) == etag
 }
 
-// weakMatch compares the opaque parts alone.
-func weakMatch(a, b []byte) bool {
-	weak := []byte("W/")
-	return len(b) > 0 && bytes.Equal(bytes.TrimPrefix(a, weak), bytes.TrimPrefix(b, weak))
+// weakMatch compares the opaque parts alone; ours is never weak.
+func weakMatch(tag []byte, etag string) bool {
+	return strongMatch(bytes.TrimPrefix(tag, []byte("W/")), etag)
 }
 
 // The obsolete forms of a date, which a recipient MUST accept (RFC 9110 section 5.6.7).

@@ -74,7 +74,7 @@ func (s *session) lookup(req *request) error {
 
 // object answers a GET or HEAD of a file: preconditions first, then ranges (RFC 9110 section 13.2.2).
 func (s *session) object(req *request, obj *content.Object) {
-	v := validators{etag: []byte(obj.ETag), modified: obj.ModTime.Unix()}
+	v := validators{etag: obj.ETag, modified: obj.ModTime.Unix()}
 	switch req.cond.evaluate(v) {
 	case 304:
 		s.notModified(req, obj)
