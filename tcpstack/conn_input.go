@@ -181,7 +181,11 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if seg.Flags&wire.SYN != 0 {
 		off++
 	}
-	if over := off + int64(len(p)) - c.rcv.edge; over > 0 { // beyond the window
+	end := c.rcv.edge // beyond the window, or behind the FIN, nothing is taken
+	if c.rcv.finSeen {
+		end = min(end, c.rcv.fin)
+	}
+	if over := off + int64(len(p)) - end; over > 0 {
 		p = p[:max(0, int64(len(p))-over)]
 	}
 	if off < 0 { // before the stream: the SYN's place

@@ -25,8 +25,8 @@ type NetConn struct {
 	c *Conn
 
 	mu       sync.Mutex
-	in       []byte // received, not yet read
-	inBuf    []byte // what `in` is a part of, to be used again
+	in       []byte // received, not yet read; a part of buf
+	buf      []byte
 	out      [][]byte
 	outBytes int
 	posted   bool  // a message to the shard is under way
@@ -66,16 +66,16 @@ func (n *NetConn) Readable(c *Conn) {
 
 func (n *NetConn) fill(c *Conn) {
 	want := min(c.Readable(), facadeRead-len(n.in))
-	if want <= 0 {
+	if want <= 0 || len(n.in) > facadeRead/2 {
 		return
 	}
-	if len(n.in) == 0 {
-		n.in = n.inBuf[:0]
+	held := len(n.in)
+	if held+want > cap(n.buf) {
+		n.buf = make([]byte, 0, min(facadeRead, max(2*cap(n.buf), held+want, 4096)))
 	}
-	at := len(n.in)
-	n.in = append(n.in, make([]byte, want)...)
-	n.in = n.in[:at+c.Read(n.in[at:])]
-	n.inBuf = n.in[:0]
+	buf := n.buf[:held+want]
+	copy(buf, n.in) // to the front
+	n.in = buf[:held+c.Read(buf[held:])]
 }
 
 // Writable notes that the connection is open, and sends on. Handler.
@@ -291,7 +291,7 @@ func (n *NetConn) Detach(then func(c *Conn, left []byte)) {
 		}
 		n.detached = true
 		left := n.in
-		n.in, n.inBuf = nil, nil
+		n.in, n.buf = nil, nil
 		n.mu.Unlock()
 		then(n.c, left)
 	}))

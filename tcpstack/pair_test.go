@@ -20,7 +20,7 @@ var (
 
 // pair is two stacks on a cable, driven by one goroutine on a virtual clock.
 type pair struct {
-	t      *testing.T
+	t      testing.TB
 	now    mono.Time
 	a, b   *Shard
 	delay  time.Duration // between a transmission and its reception, both ways
@@ -82,7 +82,7 @@ func (w *cable) deadline() mono.Time {
 	return w.queue[0].at
 }
 
-func newPair(t *testing.T, cfg Config) *pair {
+func newPair(t testing.TB, cfg Config) *pair {
 	t.Helper()
 	p := &pair{t: t, now: mono.Time(time.Hour), delay: 10 * time.Millisecond}
 	ia, ib := memory.New(memory.Config{TSO: true, Clock: func() mono.Time { return p.now }})

@@ -208,6 +208,9 @@ func (s *Shard) outputNext() int {
 	if !c.gone && c.output(s.now) {
 		c.wantOutput()
 	}
+	if c.events&eventWritable != 0 { // refill before the queue runs dry on a partial segment
+		c.deliver()
+	}
 	return int(s.stats.BytesSent-before) + maxHeaders
 }
 
