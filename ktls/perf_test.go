@@ -1,0 +1,200 @@
+package ktls
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"runtime"
+	"testing"
+
+	"ocaserve/tcpstack/stream"
+)
+
+// A ring is a queue for hot paths: it allocates nothing.
+type ring struct {
+	spans []stream.Span
+	g     stream.Gather
+}
+
+func newRing() *ring {
+	r := &ring{spans: make([]stream.Span, 0, 256)}
+	r.g.Init(make([]byte, 4096), 256)
+	return r
+}
+
+func (r *ring) Append(s stream.Span) { r.spans = append(r.spans, s) }
+
+// pass gathers all spans in TSO-sized steps, as transmission would, and releases them.
+func (r *ring) pass() {
+	for _, s := range r.spans {
+		n := s.Len()
+		s.Gather(&r.g, 0, n/2)
+		s.Gather(&r.g, n/2, n)
+		s.Release()
+	}
+	r.spans = r.spans[:0]
+	r.g.Reset()
+}
+
+func TestSealAllocatesNothing(t *testing.T) {
+	for _, suite := range allSuites {
+		for _, mode := range []Mode{ModeOff, ModeUser, ModeInline} {
+			w, _ := pair(t, suite)
+			if mode == ModeOff {
+				w = nil
+			}
+			f := newFramer(t, mode, w)
+			r := newRing()
+			var pg page
+			data := make([]byte, 100_000)
+			pieces := make([]stream.Piece, 2)
+			run := func() {
+				pieces[0], pieces[1] = pg.piece(data[:300]), pg.piece(data[300:])
+				if err := f.Append(r, pieces); err != nil {
+					t.Fatal(err)
+				}
+				r.pass()
+			}
+			run() // fills the pool
+			if n := testing.AllocsPerRun(20, run); n != 0 {
+				t.Errorf("%v, %v: %v allocations per 100 kB", suite, mode, n)
+			}
+			if pg.holds.Load() != 0 {
+				t.Errorf("%v, %v: holds left", suite, mode)
+			}
+		}
+	}
+}
+
+func TestOpenAllocatesNothing(t *testing.T) {
+	for _, suite := range allSuites {
+		f, o := newForger(t, suite)
+		const runs = 50
+		var wire []byte
+		for range runs + 1 {
+			wire = append(wire, f.record(typeData, make([]byte, 500)...)...)
+			wire = append(wire, f.record(typeAlert, 1, 90)...)
+		}
+		at := 0
+		n := testing.AllocsPerRun(runs, func() {
+			for range 2 {
+				n, _, _, err := o.Open(wire[at:])
+				if err != nil || n == 0 {
+					t.Fatal(n, err)
+				}
+				at += n
+			}
+		})
+		if n != 0 {
+			t.Errorf("%v: %v allocations per record", suite, n)
+		}
+		bad := append([]byte{23, 3, 3, 0, 100}, make([]byte, 100)...)
+		if n := testing.AllocsPerRun(runs, func() { o.Open(bad) }); n != 0 {
+			t.Errorf("%v: %v allocations per hostile record", suite, n)
+		}
+	}
+}
+
+// An idle HTTPS connection keeps its framer, its opener and their keys, and nothing else.
+func TestIdleMemory(t *testing.T) {
+	const conns, bar = 500, 4 << 10
+	pool := NewPool(0)
+	framers, openers := make([]*Framer, conns), make([]*Opener, conns)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range conns {
+		w, r := pair(t, AES256GCM)
+		s := &Session{Write: w, Read: r}
+		var err error
+		if framers[i], openers[i], err = s.Start(ModeInline, pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := (after.HeapAlloc - before.HeapAlloc) / conns
+	t.Logf("%d bytes per idle connection", per)
+	if per > bar {
+		t.Errorf("%d bytes per idle connection, the bar is %d", per, bar)
+	}
+	runtime.KeepAlive(framers)
+	runtime.KeepAlive(openers)
+}
+
+// BenchmarkSeal: 64 KiB of one page appended, gathered and released, in records of 16 KiB.
+func BenchmarkSeal(b *testing.B) {
+	for _, suite := range allSuites {
+		for _, mode := range []Mode{ModeUser, ModeInline} {
+			b.Run(suite.String()+"/"+mode.String(), func(b *testing.B) {
+				w, _ := pair(b, suite)
+				f, err := NewFramer(mode, w, NewPool(0))
+				if err != nil {
+					b.Fatal(err)
+				}
+				f.limit = keyLimit
+				f.SetPolicy(RecordPolicy{SmallBytes: -1})
+				r := newRing()
+				pieces := []stream.Piece{{Data: make([]byte, 64<<10)}}
+				b.SetBytes(64 << 10)
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := f.Append(r, pieces); err != nil {
+						b.Fatal(err)
+					}
+					r.pass()
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkOpen: a request of 500 bytes. Opening is in place, so each iteration copies the record first.
+func BenchmarkOpen(b *testing.B) {
+	for _, suite := range allSuites {
+		b.Run(suite.String(), func(b *testing.B) {
+			f, o := newForger(b, suite)
+			rec := f.record(typeData, make([]byte, 500)...)
+			in := make([]byte, len(rec))
+			b.SetBytes(500)
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(in, rec)
+				o.r.seq = 0
+				if n, _, _, err := o.Open(in); n == 0 || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHandshake counts both sides: the client is crypto/tls in the same process.
+func BenchmarkHandshake(b *testing.B) {
+	for _, suite := range []Suite{AES128GCM, ECDHE_ECDSA_AES128GCM} {
+		for _, resumed := range []bool{false, true} {
+			name := suite.version().String() + "/full"
+			if resumed {
+				name = suite.version().String() + "/resumed"
+			}
+			b.Run(name, func(b *testing.B) {
+				ca := newTestCA(b)
+				conf := ca.clientFor(suite)
+				if resumed {
+					conf.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+					fetchTicket(b, ca, conf)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					sc, cc := net.Pipe()
+					go func() { tls.Client(cc, conf).Handshake() }()
+					s, err := Handshake(context.Background(), sc, ca.server)
+					if err != nil || s.Resumed != resumed {
+						b.Fatal(s, err)
+					}
+					sc.Close()
+				}
+			})
+		}
+	}
+}
