@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/signal"
+	"syscall"
 	"time"
+
+	"ocaserve/content"
 )
 
 type contentFlags struct {
@@ -14,14 +18,48 @@ type contentFlags struct {
 type genFlags struct {
 	Dir      string        `arg:"" name:"dir" help:"Folder to generate into; made if missing."`
 	Titles   int           `default:"1" placeholder:"N" help:"How many titles (${default})."`
-	Duration time.Duration `default:"60s" help:"Length of a title (${default})."`
-	Segment  time.Duration `default:"4s" help:"Length of a segment (${default})."`
-	Ladder   string        `placeholder:"SPEC" help:"Renditions as HEIGHT@RATE: 360@800k,720@3M,1080@6M."`
+	Duration time.Duration `default:"60s" help:"Length of each, rounded up to whole segments of 4 s (${default})."`
+	Ladder   string        `placeholder:"SPEC" help:"Renditions, as 360p-800k,720p-3000k,1080p-6000k."`
+	Files    []size        `placeholder:"SIZE,..." help:"Plain files of these sizes beside the titles."`
 }
 
+// run generates; interrupted, it goes on from there the next time.
 func (f *genFlags) run(ctx context.Context, stdout io.Writer) error {
-	if f.Titles < 1 || f.Duration <= 0 || f.Segment <= 0 || f.Segment > f.Duration {
-		return usagef("--titles must be at least 1 and --segment between 0 and --duration")
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	opts, err := f.options()
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("content gen is not wired yet")
+	var written int64
+	opts.Progress = func(done, _ int64) { written = done }
+	if err := content.Gen(ctx, f.Dir, opts); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s: %s, %d titles and %d files; ocaserve serve %[1]s serves it\n", f.Dir, size(written), f.Titles, len(opts.Files))
+	return err
+}
+
+func (f *genFlags) options() (content.GenOptions, error) {
+	opts := content.GenOptions{Titles: f.Titles, Duration: f.Duration}
+	if f.Titles < 0 || f.Titles == 0 && len(f.Files) == 0 {
+		return opts, usagef("--titles %d leaves nothing to generate", f.Titles)
+	}
+	if f.Titles == 0 {
+		opts.Titles = -1
+	}
+	if f.Duration <= 0 {
+		return opts, usagef("--duration %v is not a length; write 60s or 10m", f.Duration)
+	}
+	for _, s := range f.Files {
+		opts.Files = append(opts.Files, int64(s))
+	}
+	if f.Ladder != "" {
+		ladder, err := content.ParseLadder(f.Ladder)
+		if err != nil {
+			return opts, usagef("--ladder: %w", err)
+		}
+		opts.Ladder = ladder
+	}
+	return opts, nil
 }

@@ -2,8 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ocaserve/content"
 )
 
 type demoFlags struct {
@@ -52,4 +59,22 @@ func demoText(s *server, dir, master string) string {
 	text += fmt.Sprintf("  play     ffplay -tls_verify 0 %s/%s\n", base, master)
 	text += fmt.Sprintf("  browse   %s/player.html (accept the self-signed certificate)\n", base)
 	return text + "  stop     Ctrl-C\n\n"
+}
+
+// generateDemo makes the title unless it is there, and returns the path of its master playlist.
+func generateDemo(ctx context.Context, dir string, stdout io.Writer) (master string, err error) {
+	opts := content.GenOptions{Duration: 12 * time.Second}
+	fmt.Fprintln(stdout, "generating a title under", dir)
+	if err := content.Gen(ctx, dir, opts); err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "catalogue.json"))
+	if err != nil {
+		return "", err
+	}
+	var index content.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(index.Titles[0].Master, "/"), nil
 }

@@ -3,24 +3,291 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"ocaserve/cache"
+	"ocaserve/content"
+	"ocaserve/ktls"
+	"ocaserve/origin"
+	"ocaserve/tcpstack"
 )
 
-// A server is everything that serves: link, stack, cache, catalogue, origin.
+// A server is everything that serves, put together.
 type server struct {
-	why        string
-	selfSigned string // path of the self-signed certificate, "" when the user brought one
+	choice
+	opts        options
+	https, http port
+	link        openedLink
+	stack       *tcpstack.Stack
+	clients     *tcpstack.Stack // relay: the other end of the link
+	relay       *relay
+	cache       *cache.Cache
+	catalogue   *content.Catalogue
+	certs       *ktls.Store
+	selfSigned  string // public part of the self-signed certificate, "" when the user brought one
+	origin      *origin.Server
+	log         *origin.Log    // nil: no access log
+	closers     []func() error // in the order of making
 }
 
-var errUnwired = errors.New("serving is not wired yet")
+// serve runs a server until a signal or the end of ctx, and drains it.
+func serve(ctx context.Context, opts options, stdout io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	s, err := newServer(ctx, opts, stdout)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	life, die := context.WithCancel(context.WithoutCancel(ctx))
+	defer die()
+	failed := s.start(life)
+	opts.ready(s)
+	for {
+		select {
+		case err := <-failed:
+			return fmt.Errorf("the link failed: %w", err)
+		case <-hup:
+			s.reload()
+		case <-ctx.Done():
+			stop() // a second signal ends the process at once
+			return s.drain(life, failed)
+		}
+	}
+}
 
-func probeTun() error { return errUnwired }
+// newServer puts the parts together, cheapest to fail first. What was made is closed again on an error.
+func newServer(ctx context.Context, opts options, stdout io.Writer) (*server, error) {
+	s, err := &server{opts: opts}, error(nil)
+	if s.choice, err = chooseLink(opts.link.Net, probeTun); err != nil {
+		return nil, err
+	}
+	s.https, s.http = opts.link.ports(s.net)
+	for _, step := range []func() error{
+		func() error { return s.openLog(stdout) },
+		s.openContent,
+		s.openLink,
+		func() error { return s.openRelay(ctx) },
+		s.openCerts,
+		s.openOrigin,
+	} {
+		if err := step(); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
 
-func generateDemo(context.Context, string, io.Writer) (string, error) { return "", errUnwired }
+func (s *server) openContent() (err error) {
+	if s.catalogue, err = content.Open(s.opts.dir, content.Options{}); err != nil {
+		return fmt.Errorf("cannot serve %s: %w", s.opts.dir, err)
+	}
+	s.closers = append(s.closers, s.catalogue.Close)
+	if s.cache, err = cache.New(cache.Config{Bytes: s.opts.cache}); err != nil {
+		return fmt.Errorf("--cache %s: %w", size(s.opts.cache), err)
+	}
+	s.closers = append(s.closers, s.cache.Close)
+	return nil
+}
 
-func serve(context.Context, options, io.Writer) error { return errUnwired }
+func (s *server) openLink() (err error) {
+	if s.link, err = s.opts.link.open(s.net); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.link.Close)
+	s.stack, err = tcpstack.New(tcpstack.Config{Addrs: s.opts.link.plan.addrs()}, s.link.stack.Queues())
+	return err
+}
 
-func (s *server) summary() string   { return "" }
-func (s *server) linkLine() string  { return "" }
-func (s *server) tlsLine() string   { return "" }
-func (s *server) url(string) string { return "" }
+// openRelay makes the kernel's side of a relay; over a TUN there is nothing to do.
+func (s *server) openRelay(ctx context.Context) (err error) {
+	if s.link.peer == nil {
+		return nil
+	}
+	// Any address is the clients' stack's own: each connection comes from its real client's.
+	s.clients, err = tcpstack.New(tcpstack.Config{AnyAddr: true}, s.link.peer.Queues())
+	if err != nil {
+		return err
+	}
+	s.relay = &relay{dial: s.clients.DialFrom, stack: s.opts.link.plan.addrs()}
+	s.closers = append(s.closers, func() error { s.relay.closeListeners(); return nil })
+	return errors.Join(
+		s.relay.listen(ctx, s.opts.link.Listen, "https", s.https),
+		s.relay.listen(ctx, s.opts.link.Listen, "http", s.http),
+	)
+}
+
+// openCerts loads the user's certificate, or makes one for every name the server may be called by.
+func (s *server) openCerts() (err error) {
+	if s.https == portOff {
+		return nil
+	}
+	pair := ktls.CertPair{Cert: s.opts.tls.Cert, Key: s.opts.tls.Key}
+	if pair.Cert == "" {
+		dir, err := stateDir("tls")
+		if err != nil {
+			return err
+		}
+		if pair, s.selfSigned, err = ktls.SelfSigned(dir, s.names()); err != nil {
+			return err
+		}
+	}
+	s.certs, err = ktls.NewStore(pair)
+	return err
+}
+
+// names are what a client may call this server.
+func (s *server) names() []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	for _, a := range s.opts.link.plan.addrs() {
+		names = append(names, a.String())
+	}
+	if s.relay == nil {
+		return names
+	}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, host)
+	}
+	if h := s.opts.link.Listen; h != "" && h != "localhost" {
+		return append(names, h)
+	}
+	addrs, _ := net.InterfaceAddrs() // best effort: a name too few only means a warning in the client
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback() {
+			names = append(names, p.Addr().String())
+		}
+	}
+	return names
+}
+
+// start runs the stacks until life ends; a link that fails is reported.
+func (s *server) start(life context.Context) <-chan error {
+	failed := make(chan error, 2)
+	for _, st := range []*tcpstack.Stack{s.stack, s.clients} {
+		if st == nil {
+			continue
+		}
+		go func() {
+			if err := st.Run(life); err != nil && life.Err() == nil {
+				failed <- err
+			}
+		}()
+	}
+	if s.relay != nil {
+		s.relay.run(life)
+	}
+	return failed
+}
+
+// reload reads the certificates again and reopens the access log; what fails stays as it was.
+func (s *server) reload() {
+	var err error
+	if s.certs != nil {
+		err = s.certs.Reload()
+	}
+	if s.log != nil {
+		err = errors.Join(err, s.log.Reopen())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ocaserve:", oneLine(err))
+	}
+}
+
+// drain takes no new connections, lets running responses finish, and gives up on them after the time-out.
+// Giving up is not a failure: the user set the limit.
+func (s *server) drain(life context.Context, failed <-chan error) error {
+	if s.relay != nil {
+		s.relay.closeListeners()
+	}
+	ctx, cancel := context.WithTimeout(life, s.opts.drain)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		_ = s.origin.Drain(ctx) // its only error says that the time is over
+		close(done)
+	}()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("the link failed while draining: %w", err)
+	case <-done:
+		return nil
+	}
+}
+
+// close takes apart what was made, last first. Errors have nobody left to act on them.
+func (s *server) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		_ = s.closers[i]()
+	}
+}
+
+// url is the address to type, "" if the scheme is off.
+func (s *server) url(scheme string) string {
+	p, usual := s.https, port(443)
+	if scheme == "http" {
+		p, usual = s.http, 80
+	}
+	if p == portOff {
+		return ""
+	}
+	host := s.opts.link.plan.Stack[0].Addr().String()
+	if s.relay != nil {
+		if host = s.opts.link.Listen; host == "" {
+			host = "localhost"
+		}
+	}
+	if p != usual {
+		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(p)))
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host
+}
+
+// linkLine describes the link that was opened.
+func (s *server) linkLine() string {
+	if s.relay != nil {
+		return fmt.Sprintf("relay: kernel sockets into the stack at %s", s.opts.link.plan)
+	}
+	return fmt.Sprintf("tun: interface %s, the stack is %s", s.link.stack.Name(), s.opts.link.plan)
+}
+
+func (s *server) tlsLine() string {
+	from := "self-signed, " + s.selfSigned
+	if s.selfSigned == "" {
+		from = s.opts.tls.Cert
+	}
+	return fmt.Sprintf("%s, TLS %s and later, certificate %s", s.opts.tls.TLS, s.opts.tls.Min, from)
+}
+
+// summary is serve's one line.
+func (s *server) summary() string {
+	var urls []string
+	for _, scheme := range []string{"https", "http"} {
+		if u := s.url(scheme); u != "" {
+			urls = append(urls, u)
+		}
+	}
+	why := s.why
+	if s.link.note != "" {
+		why += "; " + s.link.note
+	}
+	text := fmt.Sprintf("serving %s at %s over %s (%s)", s.opts.dir, strings.Join(urls, " and "), s.linkLine(), why)
+	if s.selfSigned != "" {
+		text += "; self-signed certificate in " + s.selfSigned
+	}
+	return text + "; Ctrl-C ends"
+}

@@ -59,7 +59,7 @@ type Server struct {
 }
 
 // Cert is the self-signed certificate, for --cacert.
-func (s *Server) Cert() string { return filepath.Join(s.State, "ocaserve", "tls", "cert.pem") }
+func (s *Server) Cert() string { return filepath.Join(s.State, "ocaserve", "tls", "self-signed.crt") }
 
 // Start runs ocaserve with args inside ns and waits until it serves. It is stopped with SIGTERM when the
 // test ends and must then exit with status 0.

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/link/memory"
+	"ocaserve/tcpstack/link/tun"
+)
+
+// probeTun is why a TUN cannot be had here, with the fix; nil if it can.
+func probeTun() error {
+	if ok, reason, fix := tun.Probe(); !ok {
+		return fmt.Errorf("%s; %s", reason, fix)
+	}
+	return nil
+}
+
+// An opened link is the stack's side of the interface; in a relay, peer is the clients' side.
+type openedLink struct {
+	stack, peer link.Interface
+	note        string // what a user should know beside the choice
+}
+
+func (o *openedLink) Close() error {
+	err := o.stack.Close()
+	if o.peer != nil {
+		err = errors.Join(err, o.peer.Close())
+	}
+	return err
+}
+
+// open makes the link. Without IPv6 on the host a TUN carries IPv4 alone, and the plan shrinks to say so.
+func (l *linkOptions) open(net string) (openedLink, error) {
+	if l.Pcap != "" || l.Fault != "" {
+		return openedLink{}, usagef("--pcap and --link-fault are not here yet; leave them out")
+	}
+	if net == "relay" {
+		a, b := memory.New(memory.Config{Queues: l.Shards, TSO: true})
+		return openedLink{stack: a, peer: b}, nil
+	}
+	cfg := tun.Config{Queues: l.Shards}
+	for _, p := range l.plan.Stack {
+		if p.Addr().Is4() {
+			cfg.Addr = p
+		} else {
+			cfg.Addr6 = p
+		}
+	}
+	t, err := tun.Open(cfg)
+	if errors.Is(err, tun.ErrNoIPv6) && cfg.Addr.IsValid() {
+		cfg.Addr6 = netip.Prefix{}
+		l.plan.Stack, l.plan.Host = l.plan.Stack[:1], l.plan.Host[:1]
+		if t, err = tun.Open(cfg); err == nil {
+			return openedLink{stack: t, note: "IPv6 is switched off on this host"}, nil
+		}
+	}
+	if err != nil {
+		return openedLink{}, err
+	}
+	return openedLink{stack: t}, nil
+}
+
+// addrs are the stack's addresses.
+func (p plan) addrs() []netip.Addr {
+	var as []netip.Addr
+	for _, prefix := range p.Stack {
+		as = append(as, prefix.Addr())
+	}
+	return as
+}
+
+func (p plan) String() string {
+	var texts []string
+	for _, a := range p.addrs() {
+		texts = append(texts, a.String())
+	}
+	return strings.Join(texts, ", ")
+}

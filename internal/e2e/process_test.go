@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestRelayUnprivileged serves as nobody: --net auto must find that only the relay is possible.
+func TestRelayUnprivileged(t *testing.T) {
+	Need(t, "curl", "setpriv")
+	root := Root(t)
+	sum := WriteRandom(t, filepath.Join(root, "f"), 8<<20+5, 6)
+	ns := NewNamespace(t)
+	s := StartAs(t, ns, []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+		"env", "-u", "XDG_STATE_HOME", "HOME=/nonexistent", "TMPDIR=" + Root1777(t)},
+		"serve", "--listen", "127.0.0.1", root)
+	if !strings.Contains(s.Banner, "relay") {
+		t.Errorf("nobody does not get a relay:\n%s", s.Banner)
+	}
+	MustCurl(t, ns, sum, "-k", "https://127.0.0.1:8443/f")
+	MustCurl(t, ns, sum, "http://127.0.0.1:8080/f")
+}
+
+// Root1777 is a folder that everybody may write to.
+func Root1777(t testing.TB) string {
+	dir := Root(t)
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestDrain: SIGTERM lets a running response finish, takes no new connection, and ends with status 0.
+func TestDrain(t *testing.T) {
+	Need(t, "curl")
+	root := Root(t)
+	sum := WriteRandom(t, filepath.Join(root, "f"), 16<<20, 8)
+	ns := NewNamespace(t)
+	s := Start(t, ns, "serve", "--net", "tun", root)
+	done := make(chan Fetch)
+	go func() {
+		done <- Curl(ns, fetchTime(), "--limit-rate", "12M", "--cacert", s.Cert(), URL("https", IPv4, "f"))
+	}()
+	time.Sleep(500 * time.Millisecond)
+	if err := s.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	if f := Curl(ns, 3*time.Second, "--connect-timeout", "2", "--cacert", s.Cert(), URL("https", IPv4, "f")); f.Code == 0 {
+		t.Error("a new connection was served while draining")
+	}
+	if f := <-done; f.Code != 0 || f.Digest != sum {
+		t.Errorf("the running response broke: exit status %d, %d bytes\n%s", f.Code, f.Bytes, tail(f.Log))
+	}
+	if status := s.Wait(10 * time.Second); status != 0 {
+		t.Errorf("exit status %d\n%s", status, s.Stderr())
+	}
+}
+
+// TestReload: SIGHUP takes a renewed certificate into use without dropping what runs.
+func TestReload(t *testing.T) {
+	Need(t, "curl", "openssl")
+	root, keys := Root(t), t.TempDir()
+	sum := WriteRandom(t, filepath.Join(root, "f"), 1000, 9)
+	cert, key := filepath.Join(keys, "c.pem"), filepath.Join(keys, "k.pem")
+	ns := NewNamespace(t)
+	renew := func(name string) {
+		ns.MustRun(t, 10*time.Second, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+			"-nodes", "-days", "2", "-subj", "/CN="+name, "-addext", "subjectAltName=IP:"+IPv4, "-keyout", key, "-out", cert)
+	}
+	renew("first")
+	s := Start(t, ns, "serve", "--net", "tun", "--tls-cert", cert, "--tls-key", key, root)
+	if f := MustCurl(t, ns, sum, "--cacert", cert, URL("https", IPv4, "f")); !strings.Contains(f.Log, "CN=first") {
+		t.Errorf("not the first certificate:\n%s", tail(f.Log))
+	}
+	renew("second")
+	if err := s.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if f := Curl(ns, 5*time.Second, "--cacert", cert, URL("https", IPv4, "f")); strings.Contains(f.Log, "CN=second") && f.Digest == sum {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Error("the second certificate is not in use after SIGHUP")
+}
+
+// TestStartupErrors: what the system refuses is one line that says what to do, and exit status 1.
+func TestStartupErrors(t *testing.T) {
+	Need(t, "setpriv")
+	ns := NewNamespace(t)
+	root := Root(t)
+	nobody := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
+	secret := filepath.Join(root, "secret")
+	if err := os.Mkdir(secret, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	busy := converse(t, ns, Binary(t), "serve", "--net", "relay", "--listen", "127.0.0.1", root)
+	defer func() { _ = busy.stdin.Close() }()
+	busy.hear("Ctrl-C")
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"missing capability", append(nobody, Binary(t), "serve", "--net", "tun", root), "--net relay"},
+		{"unreadable folder", append(nobody, Binary(t), "serve", "--net", "relay", secret), "permission denied"},
+		{"busy port", []string{Binary(t), "serve", "--net", "relay", "--listen", "127.0.0.1", root}, "--https"},
+		{"privileged port", append(nobody, Binary(t), "serve", "--net", "relay", "--https", "443", root), "--https"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			var stderr lockedBuffer
+			cmd := ns.Command(ctx, c.args...)
+			cmd.Stdout, cmd.Stderr = io.Discard, &stderr
+			cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+Root1777(t))
+			status := exitCode(cmd.Run())
+			text := strings.TrimSpace(stderr.String())
+			if status != 1 || strings.Count(text, "\n") != 0 || !strings.Contains(text, c.want) {
+				t.Errorf("exit status %d: %q; want status 1 and one line with %q", status, text, c.want)
+			}
+		})
+	}
+}
