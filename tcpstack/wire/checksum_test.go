@@ -56,6 +56,7 @@ func FuzzChecksum(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7}, uint16(1), uint16(4), uint64(1<<64-1))
 	f.Add(make([]byte, 129), uint16(63), uint16(65), uint64(0xffff))
 	f.Fuzz(func(t *testing.T, data []byte, i, j uint16, start uint64) {
+		data = data[:min(len(data), 2048)] // longer ones say nothing more, and slow the fuzzer down
 		a := int(i) % (len(data) + 1)
 		b := a + int(j)%(len(data)-a+1)
 		s := Sum(start)
