@@ -1,6 +1,7 @@
 package ktls
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -46,7 +47,7 @@ func SelfSigned(dir string, names []string) (pair CertPair, public string, err e
 			err = writeFile(private, append(key, cert...), 0o600)
 		}
 	}
-	if err == nil {
+	if old, readErr := os.ReadFile(public); err == nil && (readErr != nil || !bytes.Equal(old, cert)) {
 		err = writeFile(public, cert, 0o644)
 	}
 	if err != nil {

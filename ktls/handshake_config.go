@@ -58,21 +58,20 @@ func (c *ServerConfig) build() (*tls.Config, error) {
 	if c.Certs == nil {
 		return nil, errors.New("ktls: ServerConfig needs a certificate store")
 	}
-	if c.MinVersion == 0 {
-		c.MinVersion = TLS12
-	}
-	if c.MinVersion != TLS12 && c.MinVersion != TLS13 {
+	version := max(c.MinVersion, TLS12)
+	if version > TLS13 || c.MinVersion != 0 && c.MinVersion < TLS12 {
 		return nil, fmt.Errorf("ktls: minimum version %v: use TLS 1.2 or 1.3", c.MinVersion)
 	}
-	if len(c.ALPN) == 0 {
-		c.ALPN = []string{"http/1.1"}
+	alpn := c.ALPN
+	if len(alpn) == 0 {
+		alpn = []string{"http/1.1"}
 	}
 	return &tls.Config{
 		GetCertificate:         c.Certs.get,
-		MinVersion:             uint16(c.MinVersion),
+		MinVersion:             uint16(version),
 		MaxVersion:             tls.VersionTLS13,
 		CipherSuites:           suites12,
-		NextProtos:             c.ALPN,
+		NextProtos:             alpn,
 		SessionTicketsDisabled: c.TicketRotation < 0,
 		Time:                   c.Time,
 	}, nil
