@@ -30,7 +30,8 @@ func Binary(t testing.TB) string {
 			return
 		}
 		build.err = os.Chmod(build.dir, 0o755)
-		out, err := exec.Command("go", "build", "-o", build.dir, "ocaserve/cmd/ocaserve").CombinedOutput()
+		args := append([]string{"build", "-o", build.dir}, buildFlags...)
+		out, err := exec.Command("go", append(args, "ocaserve/cmd/ocaserve")...).CombinedOutput()
 		if err != nil {
 			build.err = fmt.Errorf("%w: %s", err, out)
 		}
