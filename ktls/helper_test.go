@@ -80,23 +80,40 @@ func (q *queue) flush(w io.Writer) error {
 	return err
 }
 
-// A page counts the holds on it.
+// A page counts the holds on all its pieces.
 type page struct {
 	holds atomic.Int64
 }
 
 func (p *page) Retain() { p.holds.Add(1) }
 
-func (p *page) Release() {
-	if p.holds.Add(-1) < 0 {
+func (p *page) Release() { p.holds.Add(-1) }
+
+// A hold is the count of one piece. Like that of a cached page it may not come back from zero.
+type hold struct {
+	page *page
+	n    int
+}
+
+func (h *hold) Retain() {
+	if h.n == 0 {
+		panic("retained after the last hold was released")
+	}
+	h.n++
+	h.page.Retain()
+}
+
+func (h *hold) Release() {
+	if h.n--; h.n < 0 {
 		panic("page released more often than retained")
 	}
+	h.page.Release()
 }
 
 // piece gives one hold on data.
 func (p *page) piece(data []byte) stream.Piece {
 	p.Retain()
-	return stream.Piece{Data: data, Ref: p}
+	return stream.Piece{Data: data, Ref: &hold{p, 1}}
 }
 
 // A testCA is a server configuration and the client's side of it.

@@ -49,7 +49,8 @@ func TestSealAllocatesNothing(t *testing.T) {
 			data := make([]byte, 100_000)
 			pieces := make([]stream.Piece, 2)
 			run := func() {
-				pieces[0], pieces[1] = pg.piece(data[:300]), pg.piece(data[300:])
+				pg.holds.Add(2)
+				pieces[0], pieces[1] = stream.Piece{Data: data[:300], Ref: &pg}, stream.Piece{Data: data[300:], Ref: &pg}
 				if err := f.Append(r, pieces); err != nil {
 					t.Fatal(err)
 				}
