@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ var layers = []struct {
 	{"sendfile", 4}, {"tcpstack/script", 4},
 	{"origin", 5}, {"loadtest", 5},
 	{"cmd/*", 6},
-	{"internal/*", 7},
+	{"internal/*", 7}, {"bench", 7},
 	{"", 8}, // the root: no code, this test
 }
 
@@ -68,7 +69,7 @@ var bans = []ban{
 		except: []string{"ktls/handshake*.go", "ktls/cert*.go", "loadtest/*.go"},
 		why:    "crypto/tls only shakes hands (ktls/handshake*.go, cert*.go); records are ours"},
 	{packages: []string{"*"}, imports: []string{"golang.org/x/sys/unix", "syscall"},
-		except: []string{"tcpstack/link/*/*.go", "cache/*.go", "content/*.go", "cmd/*/*.go", "internal/*/*.go"},
+		except: []string{"tcpstack/link/*/*.go", "cache/*.go", "content/*.go", "cmd/*/*.go", "internal/*/*.go", "bench/*.go"},
 		why:    "system calls live at the edges: links, page memory, disk access, commands"},
 	{packages: []string{"*"}, imports: []string{"testing"},
 		except: []string{"internal/*/*.go"},
@@ -89,6 +90,7 @@ var clockReaders = []struct{ file, why string }{
 	{"loadtest/*.go", "measures real time"},
 	{"cmd/*/*.go", "the process: drain time-outs, start-up"},
 	{"internal/e2e/*.go", "drives real programs"},
+	{"bench/*.go", "measures real programs"},
 }
 
 var clockCalls = map[string][]string{
@@ -132,6 +134,8 @@ func load(t *testing.T) []file {
 		switch base := d.Name(); {
 		case err != nil:
 			return err
+		case d.IsDir() && name != "." && exists(filepath.Join(name, "go.mod")):
+			return fs.SkipDir // a module of its own has rules of its own
 		case d.IsDir() && (base == "testdata" || (strings.HasPrefix(base, ".") && name != ".")):
 			return fs.SkipDir
 		case d.IsDir() || !strings.HasSuffix(base, ".go"):
@@ -145,6 +149,11 @@ func load(t *testing.T) []file {
 		t.Fatal(err)
 	}
 	return files
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 func parse(name string, src any) (file, error) {

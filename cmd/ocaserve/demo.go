@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"ocaserve/content"
 )
@@ -34,17 +29,19 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	master, err := generateDemo(ctx, dir, stdout)
+	fmt.Fprintln(stdout, "making a title to show, which takes some seconds the first time ...")
+	title, err := content.Demo(ctx, dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("making the demo title under %s: %w", dir, err)
 	}
-	opts.ready = func(s *server) { fmt.Fprint(stdout, demoText(s, dir, master)) }
+	opts.ready = func(s *server) { fmt.Fprint(stdout, demoText(s, dir, title)) }
 	return serve(ctx, opts, stdout)
 }
 
 // demoText is the block a first-time user reads: what runs and why, then what to type.
-func demoText(s *server, dir, master string) string {
-	text := fmt.Sprintf("\n  serving  %s\n  link     %s\n  why      %s\n", dir, s.linkLine(), s.why)
+func demoText(s *server, dir string, title content.DemoTitle) string {
+	text := fmt.Sprintf("\n  title    %s\n  folder   %s\n  link     %s\n  why      %s\n",
+		title.Note, dir, s.linkLine(), s.why+s.link.note)
 	base := s.url("https")
 	curl := "curl"
 	if base == "" {
@@ -55,26 +52,11 @@ func demoText(s *server, dir, master string) string {
 			curl += " --cacert " + s.selfSigned
 		}
 	}
-	text += fmt.Sprintf("\n  fetch    %s %s/%s\n", curl, base, master)
-	text += fmt.Sprintf("  play     ffplay -tls_verify 0 %s/%s\n", base, master)
-	text += fmt.Sprintf("  browse   %s/player.html (accept the self-signed certificate)\n", base)
-	return text + "  stop     Ctrl-C\n\n"
-}
-
-// generateDemo makes the title unless it is there, and returns the path of its master playlist.
-func generateDemo(ctx context.Context, dir string, stdout io.Writer) (master string, err error) {
-	opts := content.GenOptions{Duration: 12 * time.Second}
-	fmt.Fprintln(stdout, "generating a title under", dir)
-	if err := content.Gen(ctx, dir, opts); err != nil {
-		return "", err
+	text += fmt.Sprintf("\n  fetch    %s %s%s\n", curl, base, title.Master)
+	text += fmt.Sprintf("  play     ffplay %s%s\n", base, title.Master)
+	text += fmt.Sprintf("  watch    %s%s in a browser", base, title.Page)
+	if s.selfSigned != "" && s.certs != nil {
+		text += ", which will ask whether to trust the self-signed certificate"
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "catalogue.json"))
-	if err != nil {
-		return "", err
-	}
-	var index content.Index
-	if err := json.Unmarshal(data, &index); err != nil {
-		return "", err
-	}
-	return strings.TrimPrefix(index.Titles[0].Master, "/"), nil
+	return text + "\n  stop     Ctrl-C\n\n"
 }

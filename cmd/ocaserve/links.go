@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/link/fault"
 	"ocaserve/tcpstack/link/memory"
 	"ocaserve/tcpstack/link/tun"
 )
@@ -22,7 +23,7 @@ func probeTun() error {
 // An opened link is the stack's side of the interface; in a relay, peer is the clients' side.
 type openedLink struct {
 	stack, peer link.Interface
-	note        string // what a user should know beside the choice
+	note        string // what a user should know beside the choice, each part after a semicolon
 }
 
 func (o *openedLink) Close() error {
@@ -33,15 +34,24 @@ func (o *openedLink) Close() error {
 	return err
 }
 
-// open makes the link. Without IPv6 on the host a TUN carries IPv4 alone, and the plan shrinks to say so.
-func (l *linkOptions) open(net string) (openedLink, error) {
-	if l.Pcap != "" || l.Fault != "" {
-		return openedLink{}, usagef("--pcap and --link-fault are not here yet; leave them out")
-	}
+// open makes the link with what is wrapped around it: faults stand for the network, so the capture, which
+// shows what the stack sees, is on our side of them.
+func (l *linkOptions) open(net string) (o openedLink, err error) {
 	if net == "relay" {
 		a, b := memory.New(memory.Config{Queues: l.Shards, TSO: true})
-		return openedLink{stack: a, peer: b}, nil
+		o = openedLink{stack: a, peer: b}
+	} else if o, err = l.openTun(); err != nil {
+		return openedLink{}, err
 	}
+	if l.Fault != "" {
+		o.stack = fault.New(o.stack, l.fault)
+		o.note += "; link faults: " + l.Fault
+	}
+	return o, nil
+}
+
+// openTun makes the interface. Without IPv6 on the host it carries IPv4 alone, and the plan shrinks to say so.
+func (l *linkOptions) openTun() (openedLink, error) {
 	cfg := tun.Config{Queues: l.Shards}
 	for _, p := range l.plan.Stack {
 		if p.Addr().Is4() {
@@ -51,17 +61,16 @@ func (l *linkOptions) open(net string) (openedLink, error) {
 		}
 	}
 	t, err := tun.Open(cfg)
+	note := ""
 	if errors.Is(err, tun.ErrNoIPv6) && cfg.Addr.IsValid() {
-		cfg.Addr6 = netip.Prefix{}
+		cfg.Addr6, note = netip.Prefix{}, "; IPv6 is switched off on this host"
 		l.plan.Stack, l.plan.Host = l.plan.Stack[:1], l.plan.Host[:1]
-		if t, err = tun.Open(cfg); err == nil {
-			return openedLink{stack: t, note: "IPv6 is switched off on this host"}, nil
-		}
+		t, err = tun.Open(cfg)
 	}
 	if err != nil {
 		return openedLink{}, err
 	}
-	return openedLink{stack: t}, nil
+	return openedLink{stack: t, note: note}, nil
 }
 
 // addrs are the stack's addresses.

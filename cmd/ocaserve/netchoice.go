@@ -1,11 +1,16 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"ocaserve/tcpstack/link/fault"
+)
 
 // linkOptions are the link's flags, checked, with the address plan.
 type linkOptions struct {
 	netFlags
-	plan plan
+	plan  plan
+	fault fault.Config
 }
 
 // A choice is the link that will carry the connections, and why that one.

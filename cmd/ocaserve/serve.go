@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"ocaserve/tcpstack/link/fault"
 )
 
 // netFlags choose the link and the addresses; demo and serve share them.
@@ -125,5 +127,9 @@ func (n netFlags) options() (linkOptions, error) {
 	if n.Shards == 0 {
 		n.Shards = runtime.GOMAXPROCS(0)
 	}
-	return linkOptions{netFlags: n, plan: p}, nil
+	wire, err := fault.ParseSpec(n.Fault)
+	if err != nil {
+		return linkOptions{}, usagef("--link-fault: %w", err)
+	}
+	return linkOptions{netFlags: n, plan: p, fault: wire}, nil
 }

@@ -281,10 +281,7 @@ func (s *server) summary() string {
 			urls = append(urls, u)
 		}
 	}
-	why := s.why
-	if s.link.note != "" {
-		why += "; " + s.link.note
-	}
+	why := s.why + s.link.note
 	text := fmt.Sprintf("serving %s at %s over %s (%s)", s.opts.dir, strings.Join(urls, " and "), s.linkLine(), why)
 	if s.selfSigned != "" {
 		text += "; self-signed certificate in " + s.selfSigned
