@@ -156,6 +156,7 @@ type pipe struct {
 	timer mono.Time
 
 	gather stream.Gather
+	spare  []stream.Span
 }
 
 func (r *rig) dial() *pipe { return r.dialTLS(nil, nil, nil) }
@@ -212,7 +213,13 @@ func (p *pipe) Append(s stream.Span) {
 		s.Release()
 		return
 	}
+	if len(p.wait) == 0 {
+		p.wait = p.spare[:0]
+	}
 	p.wait = append(p.wait, s)
+	if len(p.wait) == 1 {
+		p.spare = p.wait // its memory is used again when the queue has run empty
+	}
 }
 
 func (p *pipe) Room() int64 {
@@ -291,7 +298,9 @@ func (r *rig) settle() {
 
 // arrive delivers bytes without settling.
 func (p *pipe) arrive(b []byte) {
-	p.runs = append(p.runs, bytes.Clone(b))
+	if len(b) > 0 {
+		p.runs = append(p.runs, bytes.Clone(b))
+	}
 	p.s.readable(p.r.now)
 }
 

@@ -124,7 +124,9 @@ func (srv *Server) handshake(sh *shard, nc *tcpstack.NetConn) {
 		}
 		info := &tlsInfo{t.Version.String(), t.Suite.String(), t.ServerName}
 		s := sh.newSession(c.Now(), c, framer, opener, info)
-		s.early = left
+		if len(left) > 0 {
+			s.early = left
+		}
 		c.SetHandler((*handler)(s))
 		s.readable(c.Now())
 	})

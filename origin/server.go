@@ -205,10 +205,12 @@ func (sh *shard) drain(now mono.Time) {
 
 // response returns an empty response with a block of its own.
 func (sh *shard) response() *response {
-	r := new(response)
+	var r *response
 	if n := len(sh.responses); n > 0 {
 		r = sh.responses[n-1]
 		sh.responses = sh.responses[:n-1]
+	} else {
+		r = new(response)
 	}
 	r.block = sh.block()
 	return r
