@@ -15,7 +15,7 @@ import (
 // probeTun is why a TUN cannot be had here, with the fix; nil if it can.
 func probeTun() error {
 	if ok, reason, fix := tun.Probe(); !ok {
-		return fmt.Errorf("%s; %s", reason, fix)
+		return fmt.Errorf("%s; %s", reason, strings.TrimSuffix(fix, ", or use --net relay"))
 	}
 	return nil
 }

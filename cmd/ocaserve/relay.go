@@ -22,7 +22,9 @@ type relay struct {
 	dial      func(ctx context.Context, local, remote netip.AddrPort) (net.Conn, error)
 	stack     []netip.Addr // where the stack answers, at most one per family
 	listeners []net.Listener
-	wg        sync.WaitGroup
+	accepting sync.WaitGroup // goroutines that accept
+	running   sync.WaitGroup // connections
+	outward   sync.WaitGroup // connections with bytes still to be carried to the client
 }
 
 // listen opens the kernel's side. host is a name or an address of this machine, "" for all.
@@ -58,7 +60,22 @@ func (r *relay) network() string {
 // run serves until ctx ends: then the listeners close at once, and running connections when their time comes.
 func (r *relay) run(ctx context.Context) {
 	for _, l := range r.listeners {
-		r.wg.Go(func() { r.accept(ctx, l) })
+		r.accepting.Go(func() { r.accept(ctx, l) })
+	}
+}
+
+// flush waits until what the stack has sent is in the kernel's hands: the stack takes the relay's
+// acknowledgement for the client's. closeListeners comes first.
+func (r *relay) flush(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.accepting.Wait() // the listeners are closed; nothing is added after this
+		r.outward.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 
@@ -80,7 +97,8 @@ func (r *relay) accept(ctx context.Context, l net.Listener) {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		r.wg.Go(func() { r.carry(ctx, c.(*net.TCPConn)) })
+		r.outward.Add(1)
+		r.running.Go(func() { r.carry(ctx, c.(*net.TCPConn)) })
 	}
 }
 
@@ -90,13 +108,14 @@ func (r *relay) carry(ctx context.Context, outer *net.TCPConn) {
 	if err != nil {
 		_ = outer.SetLinger(0) // refused inside: reset outside
 		outer.Close()
+		r.outward.Done()
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { inner.Close(); outer.Close() })
 	defer stop()
 	var both sync.WaitGroup
 	both.Go(func() { forward(inner, outer) })
-	both.Go(func() { forward(outer, inner) })
+	both.Go(func() { defer r.outward.Done(); forward(outer, inner) })
 	both.Wait()
 	inner.Close()
 	outer.Close()

@@ -72,7 +72,8 @@ func TestRelayCarries(t *testing.T) {
 	}
 	r.closeListeners()
 	cancel()
-	r.wg.Wait()
+	r.flush(t.Context())
+	r.running.Wait()
 }
 
 func TestRelayListenErrors(t *testing.T) {

@@ -216,6 +216,9 @@ func (s *server) drain(life context.Context, failed <-chan error) error {
 	done := make(chan struct{})
 	go func() {
 		_ = s.origin.Drain(ctx) // its only error says that the time is over
+		if s.relay != nil {
+			s.relay.flush(ctx)
+		}
 		close(done)
 	}()
 	select {

@@ -41,25 +41,30 @@ func TestDrain(t *testing.T) {
 	Need(t, "curl")
 	root := Root(t)
 	sum := WriteRandom(t, filepath.Join(root, "f"), 16<<20, 8)
-	ns := NewNamespace(t)
-	s := Start(t, ns, "serve", "--net", "tun", root)
-	done := make(chan Fetch)
-	go func() {
-		done <- Curl(ns, fetchTime(), "--limit-rate", "12M", "--cacert", s.Cert(), URL("https", IPv4, "f"))
-	}()
-	time.Sleep(500 * time.Millisecond)
-	if err := s.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(200 * time.Millisecond)
-	if f := Curl(ns, 3*time.Second, "--connect-timeout", "2", "--cacert", s.Cert(), URL("https", IPv4, "f")); f.Code == 0 {
-		t.Error("a new connection was served while draining")
-	}
-	if f := <-done; f.Code != 0 || f.Digest != sum {
-		t.Errorf("the running response broke: exit status %d, %d bytes\n%s", f.Code, f.Bytes, tail(f.Log))
-	}
-	if status := s.Wait(10 * time.Second); status != 0 {
-		t.Errorf("exit status %d\n%s", status, s.Stderr())
+	for _, c := range []struct{ net, host string }{{"tun", IPv4}, {"relay", "localhost:8443"}} {
+		t.Run(c.net, func(t *testing.T) {
+			ns := NewNamespace(t)
+			s := Start(t, ns, "serve", "--net", c.net, root)
+			done := make(chan Fetch)
+			go func() {
+				done <- Curl(ns, fetchTime(), "--limit-rate", "12M", "--cacert", s.Cert(), URL("https", c.host, "f"))
+			}()
+			time.Sleep(500 * time.Millisecond)
+			if err := s.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			again := Curl(ns, 3*time.Second, "--connect-timeout", "2", "--cacert", s.Cert(), URL("https", c.host, "f"))
+			if again.Code == 0 {
+				t.Error("a new connection was served while draining")
+			}
+			if f := <-done; f.Code != 0 || f.Digest != sum {
+				t.Errorf("the running response broke: exit status %d, %d bytes\n%s", f.Code, f.Bytes, tail(f.Log))
+			}
+			if status := s.Wait(10 * time.Second); status != 0 {
+				t.Errorf("exit status %d\n%s", status, s.Stderr())
+			}
+		})
 	}
 }
 
