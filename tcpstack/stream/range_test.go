@@ -124,7 +124,7 @@ func TestRangeSetRandom(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var s RangeSet
 	var m rangeModel
-	for range 20_000 {
+	for range 5_000 {
 		from := rng.Int64N(int64(len(m)))
 		r := Range{from, min(from+rng.Int64N(20), int64(len(m)))}
 		if rng.IntN(2) == 0 {

@@ -104,7 +104,7 @@ func TestMaxHoles(t *testing.T) {
 // TestTinySegments is the attack of CVE-2018-5390: one byte in each of as many places as possible. Memory
 // stays within the limit and the number of ranges within its bound, in whatever order they come.
 func TestTinySegments(t *testing.T) {
-	const limit = 1 << 20
+	const limit = 1 << 18
 	r, pool := newReassembly(ReassemblyConfig{Limit: limit}, PoolConfig{})
 	for i := range limit/2 - 1 {
 		r.Insert(int64(limit-2-2*i), []byte{1})
@@ -210,6 +210,22 @@ func TestPoolPressure(t *testing.T) {
 	b.Drop()
 	if b.Insert(b.Next(), []byte{1}); pool.InUse() != BlockSize {
 		t.Fatalf("%d bytes in use", pool.InUse())
+	}
+}
+
+// TestRefusedLeavesNothing: at the bound of holes a segment may only join ranges. If memory runs out before it
+// reaches the range above that it was to join, nothing of it may be kept, nor any block.
+func TestRefusedLeavesNothing(t *testing.T) {
+	pool := NewBlockPool(PoolConfig{MaxBytes: 4 * BlockSize})
+	var r Reassembly
+	r.Init(pool, ReassemblyConfig{Limit: 1 << 20, MaxHoles: 1})
+	r.Insert(10*BlockSize, []byte{1})
+	if _, res := r.Insert(2*BlockSize, make([]byte, 8*BlockSize)); res != Refused {
+		t.Fatal(res)
+	}
+	wantSACK(t, &r, 2, Range{10 * BlockSize, 10*BlockSize + 1})
+	if pool.InUse() != BlockSize || pool.Refused() == 0 {
+		t.Fatalf("%d bytes in use for one byte; %d refused", pool.InUse(), pool.Refused())
 	}
 }
 

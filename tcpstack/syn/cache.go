@@ -168,7 +168,8 @@ func (c *Cache) Remove(f *wire.Flow) bool {
 	return true
 }
 
-// Deadline is when Advance has something to do; mono.Never if the cache is empty.
+// Deadline is when Advance has something to do; mono.Never if the cache is empty. Advance may be late by minutes,
+// but not by an hour: the clock of a slot wraps.
 func (c *Cache) Deadline() mono.Time {
 	at := mono.Never
 	for level := range c.levels {

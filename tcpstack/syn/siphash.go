@@ -33,58 +33,42 @@ func (k *Key) derive(label byte, n uint64) (sub Key) {
 // inputs: nobody who does not know the key can tell its outputs from random numbers, which is all that RFC
 // 6528 and SYN cookies ask for, at a tenth of the cost of an HMAC.
 func sipHash(k *Key, msg []byte) uint64 {
-	s := newSip(k)
+	k0, k1 := binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])
+	v0, v1, v2, v3 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d, k0^0x6c7967656e657261, k1^0x7465646279746573
 	last := uint64(len(msg)) << 56
 	for len(msg) >= 8 {
-		s.word(binary.LittleEndian.Uint64(msg))
+		m := binary.LittleEndian.Uint64(msg)
 		msg = msg[8:]
+		v3 ^= m
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0 ^= m
 	}
 	for i, b := range msg {
 		last |= uint64(b) << (8 * i)
 	}
-	s.word(last)
-	return s.sum()
-}
-
-// sipState is the four words of a SipHash in progress.
-type sipState struct{ v0, v1, v2, v3 uint64 }
-
-func newSip(k *Key) sipState {
-	k0, k1 := binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])
-	return sipState{
-		k0 ^ 0x736f6d6570736575,
-		k1 ^ 0x646f72616e646f6d,
-		k0 ^ 0x6c7967656e657261,
-		k1 ^ 0x7465646279746573,
-	}
-}
-
-func (s *sipState) word(m uint64) {
-	s.v3 ^= m
-	s.round()
-	s.round()
-	s.v0 ^= m
-}
-
-func (s *sipState) sum() uint64 {
-	s.v2 ^= 0xff
+	v3 ^= last
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0 ^= last
+	v2 ^= 0xff
 	for range 4 {
-		s.round()
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
 	}
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
+	return v0 ^ v1 ^ v2 ^ v3
 }
 
-func (s *sipState) round() {
-	s.v0 += s.v1
-	s.v1 = bits.RotateLeft64(s.v1, 13) ^ s.v0
-	s.v0 = bits.RotateLeft64(s.v0, 32)
-	s.v2 += s.v3
-	s.v3 = bits.RotateLeft64(s.v3, 16) ^ s.v2
-	s.v0 += s.v3
-	s.v3 = bits.RotateLeft64(s.v3, 21) ^ s.v0
-	s.v2 += s.v1
-	s.v1 = bits.RotateLeft64(s.v1, 17) ^ s.v2
-	s.v2 = bits.RotateLeft64(s.v2, 32)
+// sipRound is small enough to be inlined, so that the four words stay in registers.
+func sipRound(v0, v1, v2, v3 uint64) (uint64, uint64, uint64, uint64) {
+	v0 += v1
+	v2 += v3
+	v1 = bits.RotateLeft64(v1, 13) ^ v0
+	v3 = bits.RotateLeft64(v3, 16) ^ v2
+	v2 += v1
+	v0 = bits.RotateLeft64(v0, 32) + v3
+	v1 = bits.RotateLeft64(v1, 17) ^ v2
+	v3 = bits.RotateLeft64(v3, 21) ^ v0
+	return v0, v1, bits.RotateLeft64(v2, 32), v3
 }
 
 // flowLen is the length of a flow in a hashed message.
