@@ -57,7 +57,7 @@ func (s *fakeSource) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (s *fakeSource) key() Key { return Key{uint64(s.id)} }
+func (s *fakeSource) key() Key { return Key{1 << 60, uint64(s.id)} }
 
 // bell is a waiter that a test waits for.
 type bell chan struct{}

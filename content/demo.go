@@ -30,8 +30,8 @@ type DemoTitle struct {
 }
 
 const (
-	demoFolder  = "demo"
-	demoIndex   = "demo.json"
+	demoFolder = "demo"
+	demoIndex  = "demo.json"
 )
 
 // demoSeconds is a variable so that a test need not encode all of it.

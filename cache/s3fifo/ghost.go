@@ -21,7 +21,7 @@ type ghost struct {
 
 func (g *ghost) init(span int) {
 	buckets := 1
-	for buckets*ways < span+span/2 { // two thirds full, so that a bucket seldom overflows
+	for buckets*ways < 2*span { // at most half full, so that a bucket seldom overflows
 		buckets *= 2
 	}
 	*g = ghost{entries: make([]ghostEntry, buckets*ways), mask: uint64(buckets - 1), span: uint32(span)}
