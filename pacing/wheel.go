@@ -15,8 +15,6 @@ const (
 	levels    = 8
 )
 
-const notInSlot = -1 // Timer.slot of a timer that is due but has not been handed over
-
 // A Timer is a node of a Wheel, embedded in what it wakes. The zero value is not armed. An armed timer
 // must not be copied or move.
 type Timer struct {
@@ -25,7 +23,7 @@ type Timer struct {
 	next *Timer
 	prev **Timer // what points at this timer; nil: not armed
 	at   mono.Time
-	slot int16
+	slot int16 // where it stands, or stood before it became due
 }
 
 // Armed reports whether t is set and has not fired.
@@ -72,7 +70,7 @@ func (w *Wheel) Stop(t *Timer) {
 	}
 	w.n--
 	t.unlink()
-	if i := t.slot; i >= 0 && w.slots[i] == nil {
+	if i := t.slot; w.slots[i] == nil {
 		w.occupied[i/slots] &^= 1 << (i % slots)
 	}
 }
@@ -117,7 +115,6 @@ func (w *Wheel) collect(now mono.Time) {
 		for t := list; t != nil; {
 			next := t.next
 			if t.at <= now {
-				t.slot = notInSlot
 				t.link(tail)
 				tail = &t.next
 			} else {

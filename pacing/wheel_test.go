@@ -218,6 +218,11 @@ func TestWheelOddClocks(t *testing.T) {
 		t.Fatal("the end of time", fired)
 	}
 	w.Set(&a, 5)
+	w.Stop(&a)
+	w.Set(&a, 1000)
+	if w.Next() != 1000 {
+		t.Fatal("an empty wheel remembers a deadline", w.Next())
+	}
 	w.Set(&a, mono.Never)
 	if a.Armed() || w.Len() != 0 {
 		t.Fatal("Never does not stop")
@@ -272,14 +277,13 @@ func BenchmarkWheel(b *testing.B) {
 		}
 	})
 	b.Run("fire", func(b *testing.B) {
-		w, _, now := busyWheel(10_000)
+		w, _, _ := busyWheel(10_000)
 		n := 0
 		fire := func(t *Timer) { n++; w.Set(t, t.At().Add(200*time.Millisecond)) }
 		b.ReportAllocs()
 		for b.Loop() {
 			for n == 0 {
-				now = w.Next()
-				w.Advance(now, fire)
+				w.Advance(w.Next(), fire)
 			}
 			n--
 		}

@@ -79,28 +79,16 @@ func (c *Cubic) follow(now mono.Time, n int64) {
 	// Section 4.4: the target is the curve one round trip ahead, at least cwnd and at most 1.5 cwnd.
 	target := c.curve(now.Sub(c.epoch) + c.srtt)
 	target = min(max(target, c.cwnd), c.cwnd+c.cwnd/2)
-	// cwnd grows by (target - cwnd)/cwnd for each byte; counted carries the remainder.
+	// cwnd grows by (target - cwnd)/cwnd for each byte. Rounding down leaves it behind the target by cwnd/n
+	// bytes at most, a share of one in the bytes of an ACK.
 	hi, lo := bits.Mul64(uint64(target-c.cwnd), uint64(min(n, c.cwnd)))
 	grow, _ := bits.Div64(hi, lo, uint64(c.cwnd))
-	c.cwnd = max(c.cwnd+c.carry(int64(grow), target, n), c.wEst) // section 4.3: never below Reno
-}
-
-// carry makes sure that a target just above cwnd is reached although each ACK's share rounds down to 0.
-func (c *Cubic) carry(grow, target, n int64) int64 {
-	if grow > 0 || target <= c.cwnd {
-		c.counted = 0
-		return grow
-	}
-	if c.counted += n; c.counted*(target-c.cwnd) < c.cwnd {
-		return 0
-	}
-	c.counted = 0
-	return 1
+	c.cwnd = max(c.cwnd+int64(grow), c.wEst) // section 4.3: never below Reno
 }
 
 // beginEpoch fixes the curve: K = cbrt((W_max - cwnd_epoch) / C), section 4.2.
 func (c *Cubic) beginEpoch(now mono.Time) {
-	c.epoch, c.counted, c.estAcc = now, 0, 0
+	c.epoch, c.estAcc = now, 0
 	c.wEst = c.cwnd
 	c.origin, c.k = c.cwnd, 0
 	if c.wMax > c.cwnd {

@@ -133,6 +133,49 @@ func TestRescueSkipsRetransmitted(t *testing.T) {
 	x.rescue(0, 0)
 }
 
+// Rule 4 is for once per recovery, also when there is a new last segment.
+func TestRescueOnce(t *testing.T) {
+	x := tell(t, Config{SACK: true})
+	x.send(6000)
+	x.advance(10 * ms)
+	x.ack(0, sack(1000, 5000), "sacked 4000, lost 1000, entered, rtt 10ms")
+	x.lost(mss, 0, 1000)
+	x.rescue(5000, 6000)
+	x.send(1000)
+	x.rescue(0, 0)
+}
+
+// A caller may send again more than was asked for: what the receiver has is not counted, holes stay apart.
+func TestResendAcrossSACKed(t *testing.T) {
+	x := tell(t, Config{SACK: true})
+	x.send(3000)
+	x.send(3000)
+	x.advance(10 * ms)
+	x.ack(0, sack(1000, 2000, 4000, 5000), "sacked 2000, rtt 10ms")
+	x.wantPipe(4000)
+	x.resend(500, 6000)
+	x.wantPipe(7500) // 1000 and 2000 bytes, and all but 500 of them twice
+	x.advance(10 * ms)
+	x.ack(500, nil, "acked 500, rtt 20ms")
+	x.ack(1000, nil, "acked 500") // Karn
+	x.ack(6000, nil, "acked 5000, delivered 3000")
+	x.wantIdle()
+}
+
+// Another detector than RFC 6675's may judge bytes lost that lie below what was retransmitted already.
+func TestMarkLostBelowCursor(t *testing.T) {
+	x := tell(t, Config{SACK: true})
+	for range 4 {
+		x.send(1000)
+	}
+	x.s.markLost(2000, 3000)
+	x.lost(mss, 2000, 3000)
+	x.lost(mss, 0, 0)
+	x.s.markLost(0, 2000)
+	x.lost(64_000, 0, 2000)
+	x.lost(mss, 0, 0)
+}
+
 // Data lost above the recovery point starts an episode of its own as soon as the first is over.
 func TestRecoveryAfterRecovery(t *testing.T) {
 	x := tell(t, Config{SACK: true})

@@ -1,0 +1,197 @@
+package recovery
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+// A path carries segments to a receiver and ACKs back, each with its own fate, on a virtual clock.
+type path struct {
+	rng                     *rand.Rand
+	now                     mono.Time
+	s                       Sender
+	sack                    bool
+	window, total           int64
+	loss, reorder, dup      float64 // probabilities, both directions
+	events                  []pathEvent
+	got                     []stream.Range // what the receiver has, sorted
+	latest                  stream.Range
+	timeouts, sent, dropped int
+}
+
+type pathEvent struct {
+	at   mono.Time
+	data bool
+	seg  stream.Range
+	ack  AckInfo
+}
+
+const pathDelay = 20 * ms
+
+// carry puts an event on the path.
+func (p *path) carry(e pathEvent) {
+	p.sent++
+	for {
+		e.at = p.now.Add(pathDelay)
+		if p.rng.Float64() < p.reorder {
+			e.at = e.at.Add(time.Duration(p.rng.Int64N(int64(pathDelay))))
+		}
+		if p.rng.Float64() < p.loss {
+			p.dropped++
+		} else {
+			i, _ := slices.BinarySearchFunc(p.events, e.at+1, func(a pathEvent, at mono.Time) int { return int(a.at - at) })
+			p.events = slices.Insert(p.events, i, e)
+		}
+		if p.rng.Float64() >= p.dup {
+			return
+		}
+	}
+}
+
+// output sends what recovery and the window allow, in bursts of up to 16 segments.
+func (p *path) output() {
+	for p.s.Pipe() < p.window {
+		room := min(p.window-p.s.Pipe(), 16*mss)
+		r, ok := p.s.Retransmit(room)
+		if !ok {
+			r = stream.Range{From: p.s.Next(), To: min(p.s.Next()+room, p.total)}
+		}
+		if r.From == r.To {
+			if r, ok = p.s.Rescue(room); !ok {
+				return
+			}
+		}
+		p.s.Sent(p.now, r.From, r.To)
+		for at := r.From; at < r.To; at += mss {
+			p.carry(pathEvent{data: true, seg: stream.Range{From: at, To: min(at+mss, r.To)}})
+		}
+	}
+}
+
+// receive is a receiver that acknowledges every segment.
+func (p *path) receive(seg stream.Range) {
+	p.latest = seg
+	i := 0
+	for i < len(p.got) && p.got[i].To < seg.From {
+		i++
+	}
+	j := i
+	for j < len(p.got) && p.got[j].From <= seg.To {
+		seg = stream.Range{From: min(seg.From, p.got[j].From), To: max(seg.To, p.got[j].To)}
+		j++
+	}
+	p.got = slices.Replace(p.got, i, j, seg)
+	a := AckInfo{}
+	blocks := p.got
+	if p.got[0].From == 0 {
+		a.Ack, blocks = p.got[0].To, p.got[1:]
+	}
+	if p.sack {
+		// RFC 2018 section 4: the block of the segment that triggered the ACK first, then others.
+		for _, b := range blocks {
+			if b.From <= p.latest.From && p.latest.To <= b.To {
+				a.SACK = append(a.SACK, b)
+			}
+		}
+		for k := len(blocks) - 1; k >= 0 && len(a.SACK) < 3; k-- {
+			if !slices.Contains(a.SACK, blocks[k]) {
+				a.SACK = append(a.SACK, blocks[k])
+			}
+		}
+	}
+	p.carry(pathEvent{ack: a})
+}
+
+// run transfers everything, or fails: no stall may be longer than the time-out explains.
+func (p *path) run(t *testing.T) {
+	progress := p.now
+	for p.s.Una() < p.total {
+		p.output()
+		if err := recount(&p.s); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.events) > 0 && p.events[0].at <= p.s.Deadline() {
+			e := p.events[0]
+			p.events = p.events[1:]
+			p.now = max(p.now, e.at)
+			if e.data {
+				p.receive(e.seg)
+				continue
+			}
+			e.ack.IsDup = e.ack.Ack == p.s.Una()
+			if p.s.Ack(p.now, e.ack).Acked > 0 {
+				progress = p.now
+			}
+			continue
+		}
+		if p.s.Deadline() == mono.Never {
+			t.Fatal("stuck: nothing on the path, no timer")
+		}
+		p.now = max(p.now, p.s.Deadline())
+		p.s.Timeout(p.now)
+		p.timeouts++
+		if p.now.Sub(progress) > 3*time.Minute {
+			t.Fatalf("no progress for %v at %d of %d", p.now.Sub(progress), p.s.Una(), p.total)
+		}
+	}
+}
+
+func newPath(seed uint64, sack bool, total int64) *path {
+	p := &path{rng: rand.New(rand.NewPCG(seed, 1)), now: mono.Time(time.Hour), sack: sack, window: 64 * mss, total: total}
+	p.s.Init(Config{MSS: mss, SACK: sack})
+	return p
+}
+
+// Over any path everything arrives, with SACK and without.
+func TestPathDelivers(t *testing.T) {
+	for seed := range uint64(60) {
+		p := newPath(seed, seed%2 == 0, 1_000_000+1) // the odd byte is the FIN
+		p.loss = float64(seed%5) * 0.03
+		p.reorder = float64(seed%3) * 0.05
+		p.dup = float64(seed%7) * 0.02
+		p.run(t)
+		if f := p.s.Flight(); f != 0 || p.s.board.heap != nil || p.s.Deadline() != mono.Never {
+			t.Fatalf("seed %d: not idle at the end", seed)
+		}
+	}
+}
+
+// Fast recovery does what it is for: scattered single losses cost no time-out, and nothing is sent needlessly.
+// The tail is kept whole, since a lost last segment has nothing above it to be SACKed (TLP is for that).
+func TestPathScatteredLoss(t *testing.T) {
+	p := newPath(7, true, 2_000_000)
+	p.loss = 0
+	n := 0
+	for p.s.Una() < p.total {
+		p.output()
+		e := p.events[0]
+		p.events = p.events[1:]
+		p.now = max(p.now, e.at)
+		if !e.data {
+			p.s.Ack(p.now, e.ack)
+			continue
+		}
+		if n++; n%50 == 0 && n < 1900 {
+			p.dropped++
+			continue
+		}
+		p.receive(e.seg)
+		if p.now > p.s.Deadline() {
+			t.Fatal("a time-out became due")
+		}
+	}
+	segments := n
+	if needless := segments - int(p.total/mss) - p.dropped; needless != 0 {
+		t.Errorf("%d segments for %d and %d lost: %d needless", segments, p.total/mss, p.dropped, needless)
+	}
+	// 2 MB in windows of 64 kB are 32 round trips of 40 ms; each loss holds the window's left edge for one
+	// round trip, not the flow.
+	if d := time.Duration(p.now) - time.Hour; d > 1500*ms {
+		t.Errorf("took %v", d)
+	}
+}
