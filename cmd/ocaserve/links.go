@@ -9,6 +9,7 @@ import (
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/fault"
 	"ocaserve/tcpstack/link/memory"
+	"ocaserve/tcpstack/link/pcap"
 	"ocaserve/tcpstack/link/tun"
 )
 
@@ -46,6 +47,14 @@ func (l *linkOptions) open(net string) (o openedLink, err error) {
 	if l.Fault != "" {
 		o.stack = fault.New(o.stack, l.fault)
 		o.note += "; link faults: " + l.Fault
+	}
+	if l.Pcap != "" {
+		capture, err := pcap.Create(o.stack, l.Pcap, pcap.Config{})
+		if err != nil {
+			_ = o.Close()
+			return openedLink{}, fmt.Errorf("--pcap: %w", err)
+		}
+		o.stack = capture
 	}
 	return o, nil
 }

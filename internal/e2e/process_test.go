@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,5 +135,41 @@ func TestStartupErrors(t *testing.T) {
 				t.Errorf("exit status %d: %q; want status 1 and one line with %q", status, text, c.want)
 			}
 		})
+	}
+}
+
+// TestPcap: the capture is one that tcpdump reads, with a packet for each on the wire, and not for others to
+// read: it may hold plaintext.
+func TestPcap(t *testing.T) {
+	Need(t, "curl", "tcpdump")
+	root, file := Root(t), filepath.Join(t.TempDir(), "run.pcapng")
+	const size = 1 << 20
+	sum := WriteRandom(t, filepath.Join(root, "f"), size, 10)
+	ns := NewNamespace(t)
+	s := Start(t, ns, "serve", "--net", "tun", "--pcap", file, root)
+	MustCurl(t, ns, sum, URL("http", IPv4, "f"))
+	if err := s.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := s.Wait(10 * time.Second); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, s.Stderr())
+	}
+	out := ns.MustRun(t, 10*time.Second, "tcpdump", "-nn", "-v", "-r", file, "src", IPv4)
+	payload := 0
+	for _, m := range regexp.MustCompile(`\], length (\d+)`).FindAllStringSubmatch(out, -1) {
+		n, err := strconv.Atoi(m[1])
+		if err != nil || n > 1460 {
+			t.Fatalf("a packet with %s bytes of payload is none of a wire: %v", m[1], err)
+		}
+		payload += n
+	}
+	if payload < size || payload > size+4096 { // the response's head comes on top
+		t.Errorf("the capture holds %d bytes of payload, sent were %d", payload, size)
+	}
+	if strings.Contains(out, "incorrect") {
+		t.Errorf("tcpdump finds wrong checksums:\n%s", tail(out))
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("capture file: %v, %v", info.Mode(), err)
 	}
 }

@@ -24,13 +24,18 @@ const (
 	optIfName      = 2 // in an interface description
 	optIfTsresol   = 9
 	optPacketFlags = 2 // in a packet
+	optPacketQueue = 6
 	optIfReceived  = 4 // in statistics
 	optIfDropped   = 5
 	flagInbound    = 1
 	flagOutbound   = 2
 	nanoseconds    = 9  // timestamps count 10^-9 s
-	packetOverhead = 48 // of a packet block: everything but the data and its padding
+	packetOverhead = 56 // of a packet block: everything but the data and its padding
 )
+
+// theInterface is the file's one interface. Queues are told apart by an option of each packet: libpcap refuses
+// a second interface of this link type, because it compares it with the first one's after mapping only that.
+const theInterface = 0
 
 var le = binary.LittleEndian
 
@@ -96,7 +101,7 @@ func appendTime(b []byte, ns int64) []byte {
 // appendPacket appends the first snap bytes of packet p.
 func appendPacket(b []byte, queue int, ns int64, p []byte, snap int, direction uint32) []byte {
 	b, at := begin(b, blockPacket)
-	b = le.AppendUint32(b, uint32(queue))
+	b = le.AppendUint32(b, theInterface)
 	b = appendTime(b, ns)
 	kept := p[:min(len(p), snap)]
 	b = le.AppendUint32(b, uint32(len(kept)))
@@ -107,13 +112,16 @@ func appendPacket(b []byte, queue int, ns int64, p []byte, snap int, direction u
 	b = le.AppendUint16(b, optPacketFlags)
 	b = le.AppendUint16(b, 4)
 	b = le.AppendUint32(b, direction)
+	b = le.AppendUint16(b, optPacketQueue)
+	b = le.AppendUint16(b, 4)
+	b = le.AppendUint32(b, uint32(queue))
 	b = le.AppendUint32(b, optEnd)
 	return end(b, at)
 }
 
-func appendStatistics(b []byte, queue int, ns int64, received, dropped uint64) []byte {
+func appendStatistics(b []byte, ns int64, received, dropped uint64) []byte {
 	b, at := begin(b, blockStatistics)
-	b = le.AppendUint32(b, uint32(queue))
+	b = le.AppendUint32(b, theInterface)
 	b = appendTime(b, ns)
 	b = option(b, optIfReceived, le.AppendUint64(nil, received))
 	b = option(b, optIfDropped, le.AppendUint64(nil, dropped))

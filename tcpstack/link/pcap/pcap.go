@@ -3,7 +3,7 @@
 //  1. The wrapped device receives or transmits.
 //  2. Each frame is cut into wire packets (package gso), so that the file shows what a wire would carry, with
 //     right checksums, and not superframes.
-//  3. Packets are encoded into a chunk of memory that the queue owns; each queue is an interface of the file.
+//  3. Packets are encoded into a chunk of memory that the queue owns, each with the number of the queue.
 //  4. A full chunk, or any chunk before the queue goes to sleep, is handed to a goroutine that writes it.
 //  5. When that goroutine falls behind and all chunks are taken, packets are left out of the file and
 //     counted (isb_ifdrop); traffic never waits for the disk.
@@ -106,13 +106,12 @@ func New(inner link.Interface, w io.WriteCloser, cfg Config) *Interface {
 		freeKey: pool(secretChunks),
 		done:    make(chan struct{}),
 	}
-	head := appendSection(nil, "ocaserve")
+	head := appendInterface(appendSection(nil, "ocaserve"), inner.Name(), cfg.SnapLen)
 	for q, d := range queues {
 		t := &device{inner: d, file: i, queue: q}
 		t.emit = t.packet // once: a method value made per frame would be an allocation each
 		i.taps = append(i.taps, t)
 		i.devices = append(i.devices, t)
-		head = appendInterface(head, fmt.Sprintf("%s queue %d", inner.Name(), q), cfg.SnapLen)
 	}
 	go i.write(w, head)
 	return i
@@ -159,14 +158,10 @@ func (i *Interface) Err() error {
 	return i.err
 }
 
-// statistics returns one block per queue, for the end of the file.
-func (i *Interface) statistics() (b []byte) {
-	now := int64(i.cfg.Clock()) + i.offset
-	for q, t := range i.taps {
-		dropped := t.dropped.Load()
-		b = appendStatistics(b, q, now, t.packets.Load()+dropped, dropped)
-	}
-	return b
+// statistics returns the block for the end of the file.
+func (i *Interface) statistics() []byte {
+	s := i.Stats()
+	return appendStatistics(nil, int64(i.cfg.Clock())+i.offset, s.Captured+s.Dropped, s.Dropped)
 }
 
 // Write puts lines in the format of SSLKEYLOGFILE into the capture, so that Wireshark can decrypt it; it

@@ -114,10 +114,10 @@ func TestReadBack(t *testing.T) {
 			t.Errorf("packet %d: %v, payload of %d bytes, want %d", k, d, len(s.Payload), want.payload)
 		}
 	}
-	if !slices.Equal(c.names, []string{"memory-a queue 0", "memory-a queue 1"}) {
+	if !slices.Equal(c.names, []string{"memory-a"}) {
 		t.Errorf("interfaces %q", c.names)
 	}
-	if c.received[0] != 3 || c.received[1] != 2 || c.dropped[0] != 0 || c.dropped[1] != 0 {
+	if c.received[0] != 5 || c.dropped[0] != 0 {
 		t.Errorf("statistics: received %v, dropped %v", c.received, c.dropped)
 	}
 }

@@ -71,9 +71,12 @@ func (c *capture) block(kind uint32, body []byte) error {
 		c.received[q], c.dropped[q] = binary.LittleEndian.Uint64(o[4]), binary.LittleEndian.Uint64(o[5])
 		return err
 	case 6:
+		if u32(body) != 0 {
+			return fmt.Errorf("packet of interface %d, which was not described", u32(body))
+		}
 		n := int(u32(body[12:]))
 		o, err := options(body[20+(n+3)/4*4:])
-		c.packets = append(c.packets, captured{queue: int(u32(body)), data: body[20 : 20+n], length: int(u32(body[16:])),
+		c.packets = append(c.packets, captured{queue: int(u32(o[6])), data: body[20 : 20+n], length: int(u32(body[16:])),
 			at: time.Unix(0, int64(u32(body[4:]))<<32|int64(u32(body[8:]))), direction: u32(o[2]) & 3})
 		return err
 	case 10:
