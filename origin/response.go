@@ -50,7 +50,6 @@ type response struct {
 // headOf is what every head says.
 type headOf struct {
 	status   int
-	minor    uint8
 	close    bool // "Connection: close"
 	keep     bool // "Connection: keep-alive", for HTTP/1.0
 	length   int64

@@ -35,6 +35,7 @@ type rig struct {
 	sh    *shard
 	now   mono.Time
 	wakes chan *session
+	posts chan func(mono.Time)
 	conns []*pipe
 	dir   string
 }
@@ -86,7 +87,7 @@ func newRig(t testing.TB, files map[string]string, change ...func(*Options)) *ri
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: dir, now: 1 << 40, wakes: make(chan *session, 64)}
+	r := &rig{t: t, dir: dir, now: 1 << 40, wakes: make(chan *session, 64), posts: make(chan func(mono.Time), 8)}
 	start := r.now
 	opts := Options{
 		Catalogue: cat, Cache: pages, Listing: true,
@@ -99,7 +100,7 @@ func newRig(t testing.TB, files map[string]string, change ...func(*Options)) *ri
 		t.Fatal(err)
 	}
 	r.srv.boundaryKey = [2]uint64{0x0123456789abcdef, 0}
-	r.sh = r.srv.newShard(func(s *session) { r.wakes <- s }, func(f func(mono.Time)) { f(r.now) })
+	r.sh = r.srv.newShard(func(s *session) { r.wakes <- s }, func(f func(mono.Time)) { r.posts <- f })
 	r.srv.shards[r] = r.sh
 	t.Cleanup(func() {
 		r.checkHolds()

@@ -163,9 +163,7 @@ func TestDrain(t *testing.T) {
 
 	done := make(chan error, 1)
 	go func() { done <- r.srv.Drain(context.Background()) }()
-	for !r.srv.draining.Load() {
-	}
-	r.sh.drain(r.now) // what the post of a real shard does, on the shard
+	(<-r.posts)(r.now)
 	if !idle.shut || running.shut || fresh.shut {
 		t.Errorf("closed at once: idle %v, running %v, half a head %v", idle.shut, running.shut, fresh.shut)
 	}

@@ -339,3 +339,71 @@ func BenchmarkPump(b *testing.B) {
 func testKey(id uint64) cache.Key { return cache.Key{id} }
 
 func pinned(c *cache.Cache) int64 { return c.Stats().Pinned }
+
+// FuzzTransfer holds random parts, rooms and cache sizes against the plain concatenation of the parts.
+func FuzzTransfer(f *testing.F) {
+	f.Add(uint64(1), uint16(100))
+	f.Add(uint64(2), uint16(page))
+	f.Add(uint64(3), uint16(1))
+	f.Fuzz(func(t *testing.T, seed uint64, room uint16) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		// Sometimes the file does not fit the cache, and streams through it.
+		c, err := cache.New(cache.Config{Bytes: int64(1+rng.IntN(16)) * page, PageSize: page, Readers: 2, ReadAhead: rng.IntN(4) - 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		data := pattern(1 + rng.IntN(12*page))
+		file := c.Open(testKey(1), &source{data: data})
+		defer file.Close()
+		tr, h, want := new(Transfer), new(hold), []byte(nil)
+		for range rng.IntN(12) {
+			if rng.IntN(2) == 0 {
+				b := pattern(rng.IntN(200))
+				h.Retain()
+				tr.Add(Part{Bytes: b, Ref: h})
+				want = append(want, b...)
+				continue
+			}
+			off := rng.IntN(len(data))
+			n := rng.IntN(len(data) - off + 1)
+			tr.Add(Part{File: file, Off: int64(off), Len: int64(n)})
+			want = append(want, data[off:off+n]...)
+		}
+		s := new(freeing)
+		w := make(waiter, 1)
+		for err := tr.Pump(s, w); err != nil; err = tr.Pump(s, w) {
+			switch err {
+			case ErrAgain:
+				s.room = int64(room) + 1
+			case cache.ErrBusy:
+				<-w
+			default:
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(s.got, want) {
+			t.Fatalf("%d bytes, want %d", len(s.got), len(want))
+		}
+		if tr.Close(); h.n != 0 || pinned(c) != 0 {
+			t.Fatalf("%d holds, %d pages pinned", h.n, pinned(c))
+		}
+	})
+}
+
+// freeing is a sink that copies and lets go, so that a small cache can go on.
+type freeing struct {
+	room int64
+	got  []byte
+}
+
+func (s *freeing) Room() int64 { return s.room }
+
+func (s *freeing) Append(pieces []stream.Piece) error {
+	for _, p := range pieces {
+		s.got = append(s.got, p.Data...)
+		s.room -= int64(len(p.Data))
+		p.Release()
+	}
+	return nil
+}
