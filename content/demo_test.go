@@ -78,7 +78,7 @@ func TestDemoWithFfmpeg(t *testing.T) {
 	need(t, "ffmpeg")
 	ffprobe := need(t, "ffprobe")
 	defer func(s int) { demoSeconds = s }(demoSeconds)
-	demoSeconds = 8
+	demoSeconds = 4
 	dir := t.TempDir()
 	d, err := Demo(t.Context(), dir)
 	if err != nil || !d.Real {
@@ -90,7 +90,7 @@ func TestDemoWithFfmpeg(t *testing.T) {
 	if err != nil {
 		t.Fatalf("ffprobe: %v\n%s", err, out)
 	}
-	for _, want := range []string{"codec_type=video|height=360", "codec_type=video|height=720", "codec_type=audio", "duration=8."} {
+	for _, want := range []string{"codec_type=video|height=360", "codec_type=video|height=720", "codec_type=audio", "duration=4."} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("ffprobe does not say %s:\n%s", want, out)
 		}
