@@ -39,6 +39,11 @@ func TestSACKOrder(t *testing.T) {
 		t.Fatalf("a duplicate was %v", res)
 	}
 	wantSACK(t, r, 2, Range{5000, 5100}, Range{1000, 1200})
+	t.Log("touching one block often does not push the others out")
+	for range 10 {
+		r.Insert(5020, seg[:10])
+	}
+	wantSACK(t, r, 4, Range{5000, 5100}, Range{1000, 1200}, Range{7000, 7100}, Range{3000, 3100})
 	t.Log("joined blocks are reported once")
 	r.Insert(3100, make([]byte, 1900))
 	wantSACK(t, r, 4, Range{3000, 5100}, Range{1000, 1200}, Range{7000, 7100})

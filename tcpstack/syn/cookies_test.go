@@ -230,6 +230,7 @@ func TestCookieTimestamp(t *testing.T) {
 // changed does not (the chance of a false alarm is 2^-24 per run).
 func FuzzCookies(f *testing.F) {
 	f.Add(uint64(1), uint32(5), uint16(1460), uint8(7), uint8(7), uint32(0), uint32(0), int64(time.Hour))
+	f.Add(uint64(3), uint32(5), uint16(9000), uint8(15), uint8(5), uint32(0), uint32(0), int64(time.Minute)) // shift above 14
 	f.Add(uint64(2), uint32(5), uint16(0), uint8(200), uint8(5), uint32(1), uint32(0), int64(time.Second))
 	f.Fuzz(func(t *testing.T, seed uint64, irs uint32, mss uint16, scale, bits uint8, dAck, dSeq uint32, at int64) {
 		at = max(1, at&(1<<60-1))
