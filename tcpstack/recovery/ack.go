@@ -184,6 +184,7 @@ func (s *Sender) enterRecovery(o *Outcome) {
 	s.move(evLost)
 	s.recover = s.next
 	s.rescued = s.una - 1
+	s.owed = true
 }
 
 // markLost judges the unSACKed bytes of [from, to) lost, and returns how many had not been judged so

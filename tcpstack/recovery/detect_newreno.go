@@ -39,6 +39,7 @@ func (s *Sender) detectNewReno(o *Outcome) {
 	case s.Flight() == 0:
 	case s.state == Recovery && o.Acked > 0: // section 3.2 step 3, partial acknowledgment
 		o.Lost += s.markSegmentLost()
+		s.owed = true
 	case s.state < Recovery && s.dupAcks == dupThresh && s.una > s.recover:
 		// Section 3.2 step 2: "the Cumulative Acknowledgment field covers more than 'recover'". Without
 		// this, duplicate ACKs for what a time-out sent needlessly would reduce the window again.

@@ -9,7 +9,7 @@
 //     without. A detector calls markLost and knows nothing else.
 //  4. The state (Open, Disorder, CWR, Recovery, Loss) moves by one table.
 //  5. Output asks [Sender.Retransmit] for lost ranges first, then sends new data while [Sender.Pipe] is
-//     below the congestion window, then asks [Sender.Rescue].
+//     below the congestion window, then asks [Sender.Rescue]. [Sender.MustRetransmit] overrides the window.
 //  6. Nothing comes back: [Sender.Deadline] passes and [Sender.Timeout] declares all of it lost.
 //
 // # Cost

@@ -97,6 +97,16 @@ func (x *story) lost(max, from, to int64) {
 	}
 	if ok {
 		x.resend(r.From, r.To)
+	} else if x.s.MustRetransmit() {
+		x.Fatal("MustRetransmit, and nothing to retransmit")
+	}
+}
+
+// wantUrgent checks MustRetransmit.
+func (x *story) wantUrgent(want bool) {
+	x.Helper()
+	if x.s.MustRetransmit() != want {
+		x.Fatalf("MustRetransmit is %v", !want)
 	}
 }
 

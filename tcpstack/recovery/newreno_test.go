@@ -26,7 +26,9 @@ func TestNewReno(t *testing.T) {
 	x.advance(10 * ms)
 	x.ack(3000, nil, "acked 3000, delivered 1000, lost 1000, partial") // no sample: Karn
 	x.wantPipe(0)
+	x.wantUrgent(true)
 	x.lost(64_000, 3000, 4000)
+	x.wantUrgent(false)
 	x.wantPipe(1000)
 	x.advance(10 * ms)
 	x.ack(10_000, nil, "acked 7000, delivered 1000, exited")

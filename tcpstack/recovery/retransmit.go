@@ -30,6 +30,12 @@ func (s *Sender) Retransmit(max int64) (stream.Range, bool) {
 	return r, true
 }
 
+// MustRetransmit reports that a retransmission is due now, whatever the window says: the first of an
+// episode (RFC 6675 section 5 step (4.3); RFC 5681 section 3.2 step 3), and, without SACK, the one that a
+// partial ACK asks for (RFC 6582 section 3.2 step 3). The caller then takes one segment from Retransmit even
+// if Pipe is not below the congestion window.
+func (s *Sender) MustRetransmit() bool { return s.owed && s.cursor < s.lostEdge }
+
 // waits reports whether e is lost and not under way again.
 func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
 
@@ -78,6 +84,7 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 	if from >= to {
 		return
 	}
+	s.owed = false
 	s.split(from)
 	s.split(to)
 	all := s.board.all()

@@ -23,7 +23,9 @@ func TestRecoverySACK(t *testing.T) {
 	x.ack(2000, sack(3000, 6000), "sacked 1000, lost 1000, entered, rtt 100ms")
 	x.wantState(Recovery)
 	x.wantPipe(6000)
+	x.wantUrgent(true) // step (4.3): at once, though half the window is 5000
 	x.lost(500, 2000, 2500)
+	x.wantUrgent(false)
 	x.lost(64_000, 2500, 3000)
 	x.lost(64_000, 0, 0)
 	x.wantPipe(7000)

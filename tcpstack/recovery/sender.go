@@ -49,6 +49,7 @@ type Sender struct {
 	backoff uint8 // doublings of rto (RFC 6298 (5.5))
 	state   State
 	sack    bool
+	owed    bool // see MustRetransmit
 }
 
 // Init makes s ready for a stream of which nothing has been sent.

@@ -58,15 +58,33 @@ func (s *Sender) Timeout(now mono.Time) Outcome {
 		return o
 	}
 	s.dropReneged(&o)
-	o.Entered = s.move(evExpired)
-	s.recover = s.next // RFC 6582 section 3.2 step 4, RFC 6675 section 5.1
-	s.dupAcks, s.dupBytes = 0, 0
-	s.forgetRetransmissions()
-	o.Lost = s.markLost(s.una, s.next)
-	s.cursor, s.lostEdge = s.una, s.next
+	o.Entered = s.state != Loss
+	o.Lost = s.loseAll()
 	s.backoff = min(s.backoff+1, 16)
 	s.timer = now.Add(s.RTO())
 	return o
+}
+
+// MarkAllLost judges all that is not SACKed lost without a time-out: the path turned out to drop segments of
+// the size that was sent (RFC 8201 section 5.4). It is no sign of congestion, so the
+// window and the back-off stay; the timer starts anew.
+func (s *Sender) MarkAllLost(now mono.Time) {
+	if s.Flight() == 0 {
+		return
+	}
+	s.loseAll()
+	s.timer = now.Add(s.RTO())
+}
+
+// loseAll enters Loss and returns the bytes that had not been judged lost before.
+func (s *Sender) loseAll() int64 {
+	s.move(evExpired)
+	s.recover = s.next // RFC 6582 section 3.2 step 4, RFC 6675 section 5.1
+	s.dupAcks, s.dupBytes = 0, 0
+	s.forgetRetransmissions()
+	n := s.markLost(s.una, s.next)
+	s.cursor, s.lostEdge, s.owed = s.una, s.next, true
+	return n
 }
 
 // dropReneged clears the SACK marks if the receiver may have dropped what it had SACKed (RFC 2018 section

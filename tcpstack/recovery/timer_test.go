@@ -174,6 +174,26 @@ func TestReneging(t *testing.T) {
 	x.lost(64_000, 0, 6000)
 }
 
+// A path that turned out too narrow (RFC 8201 section 5.4): everything again, in smaller segments, without
+// back-off; what follows is judged as after a time-out.
+func TestMarkAllLost(t *testing.T) {
+	x := tell(t, Config{SACK: true})
+	x.s.MarkAllLost(x.now)
+	x.wantIdle()
+	x.s.SampleRTT(x.now, 100*ms)
+	x.send(4000)
+	x.advance(50 * ms)
+	x.s.SetMSS(500)
+	x.s.MarkAllLost(x.now)
+	x.note("path MTU")
+	x.wantState(Loss)
+	x.wantPipe(0)
+	x.wantRTO(300 * ms)
+	x.wantUrgent(true)
+	x.lost(64_000, 0, 4000)
+	x.timeout(300*ms, "-") // still the same episode
+}
+
 // Silence after retransmissions: a time-out counts them as lost too.
 func TestTimeoutInRecovery(t *testing.T) {
 	x := tell(t, Config{SACK: true})
