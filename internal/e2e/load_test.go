@@ -64,7 +64,7 @@ func TestHLS(t *testing.T) {
 // each, and no goroutine each.
 func TestIdle(t *testing.T) {
 	const perConn = 12 << 10
-	conns := 1000
+	conns := 600
 	if Full() {
 		conns = 10_000
 	}
