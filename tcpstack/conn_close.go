@@ -88,6 +88,7 @@ func (c *Conn) finish(err error) {
 	}
 	c.shard.wheel.Stop(&c.timer)
 	c.timers = [timerCount]mono.Time{}
+	c.shard.settle()
 	c.queue.Drop()
 	c.shard.remove(c)
 	if !wasOver {

@@ -228,6 +228,12 @@ func (s *Shard) flush() (bool, error) {
 	return n > 0, err
 }
 
+// settle makes sure that no frame of the batch points to memory of a connection's queue: it is called
+// before a queue is dropped, since what is released may be written anew before the link has copied it.
+func (s *Shard) settle() {
+	s.flush() //nolint:errcheck // a dead link is reported by the loop's own next call
+}
+
 // remove takes a finished connection out of the table.
 func (s *Shard) remove(c *Conn) {
 	if s.flows[c.flow] == c {
