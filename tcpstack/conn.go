@@ -52,11 +52,15 @@ type Conn struct {
 
 	pendNext  *Conn // intrusive list of connections with something to send
 	eventNext *Conn // intrusive list of connections with events to deliver
-	pending   bool  // on the shard's output list
+	waitNext  *Conn // intrusive list of connections in TIME-WAIT
+	waitPrev  *Conn
+	pending   bool // on the shard's output list
 	events    eventSet
 	inEvents  bool // on the shard's event list
 	gone      bool // removed from the flow table
 	orphan    bool // closed by the application in both directions
+	waiting   bool // on the shard's TIME-WAIT list
+	unread    bool // over in good order, but the application has bytes to read before it learns so
 }
 
 // eventSet are the events to be delivered.
@@ -119,6 +123,7 @@ type sender struct {
 	finSent bool  // the FIN was transmitted at least once
 
 	wantWritable bool // Room returned 0
+	closing      bool // CloseWrite was called before the connection was established
 	override     bool // the override time-out of silly-window avoidance: send what there is
 	synTries     uint8
 	persistTries uint8

@@ -21,10 +21,10 @@ func (c *Conn) inputAck(now mono.Time, seg *wire.Segment) bool {
 		return false
 	}
 	dup := c.isDuplicateAck(seg, ack, una, next)
-	c.updateWindow(seg, ack)
 	if ack < una {
 		return true // an old ACK; its payload may still be new
 	}
+	c.updateWindow(seg, ack) // section 3.10.7.4: "If SND.UNA =< SEG.ACK =< SND.NXT"
 	if ack == next && una == next && seg.Options.NSACK == 0 {
 		return true // nothing was in flight: a pure window update or data from the peer
 	}
@@ -63,6 +63,9 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 	c.countRecovery(&out)
 	if out.Acked > 0 {
 		c.freeAcked(now, ack)
+	}
+	if c.cc == nil { // the ACK of our FIN led to TIME-WAIT
+		return
 	}
 	if out.Entered {
 		c.cc.Lost(now, congestion.Loss{InFlight: flight})

@@ -11,7 +11,7 @@ func (c *Conn) SetHandler(h Handler) {
 	if c.in.Readable() > 0 || c.rcv.finDone {
 		c.raise(eventReadable)
 	}
-	if c.gone {
+	if c.gone || c.state == StateTimeWait {
 		c.raise(eventClosed)
 	}
 }
@@ -44,6 +44,9 @@ func (c *Conn) wasRead(n int) {
 	}
 	c.tuneReceive(c.shard.now, n)
 	c.windowOpened()
+	if c.unread && c.in.Readable() == 0 {
+		c.raise(eventClosed)
+	}
 }
 
 // EOF reports that the peer has closed its side and everything before was read.
@@ -52,7 +55,7 @@ func (c *Conn) EOF() bool { return c.rcv.finDone && c.in.Readable() == 0 }
 // Append queues a span to be sent; c owns it from here and releases it when it is acknowledged or the
 // connection ends. On a connection whose sending side is closed it is released at once.
 func (c *Conn) Append(s stream.Span) {
-	if !c.state.canSend() || s.Len() == 0 {
+	if !c.state.canSend() || c.snd.closing || s.Len() == 0 {
 		s.Release()
 		return
 	}

@@ -20,6 +20,10 @@ var (
 // goes on.
 func (c *Conn) CloseWrite() {
 	before := c.state
+	if before == StateSynReceived { // the FIN waits for ESTABLISHED (section 3.10.4)
+		c.snd.closing = true
+		return
+	}
 	c.move(evClose)
 	if c.state == before {
 		return
@@ -47,7 +51,10 @@ func (c *Conn) Close() {
 }
 
 // Abort ends the connection at once: a RST goes out and everything queued is dropped (section 3.10.5).
-func (c *Conn) Abort() { c.abort(c.shard.now, ErrAborted) }
+func (c *Conn) Abort() {
+	c.forgetUnread(ErrAborted)
+	c.abort(c.shard.now, ErrAborted)
+}
 
 // abort sends a RST, in the states where the RFC asks for one, and finishes with err.
 func (c *Conn) abort(now mono.Time, err error) {
@@ -65,10 +72,8 @@ func (c *Conn) abort(now mono.Time, err error) {
 // enterTimeWait frees what the connection no longer needs and waits 2 MSL (section 3.6.1). To the
 // application the connection is over.
 func (c *Conn) enterTimeWait(now mono.Time) {
-	for k := range timerCount {
-		c.stopTimer(k)
-	}
-	c.setTimer(timerTimeWait, now.Add(timeWaitLen))
+	c.stopTimers()
+	c.restartTimeWait(now)
 	c.queue.Drop()
 	c.cc = nil
 	c.raise(eventReadable)
@@ -86,12 +91,54 @@ func (c *Conn) finish(err error) {
 	if c.snd.err == nil {
 		c.snd.err = err
 	}
-	c.shard.wheel.Stop(&c.timer)
-	c.timers = [timerCount]mono.Time{}
+	c.stopTimers()
+	c.arm()
 	c.shard.settle()
 	c.queue.Drop()
 	c.shard.remove(c)
 	if !wasOver {
 		c.raise(eventClosed)
 	}
+}
+
+// stopTimers stops the connection's timers: it is over. The handler's own goes on while the handler has
+// bytes to read, since it has not been told.
+func (c *Conn) stopTimers() {
+	user := c.timers[timerUser]
+	c.timers = [timerCount]mono.Time{}
+	c.shard.wheel.Stop(&c.timer)
+	if c.hasUnread() {
+		c.timers[timerUser] = user
+	}
+}
+
+// hasUnread reports whether the application must get more bytes before a Closed: an orderly close ends the
+// stream behind its last byte, not before.
+func (c *Conn) hasUnread() bool {
+	return c.snd.err == nil && !c.orphan && c.handler != nil && c.in.Readable() > 0
+}
+
+// keepUnread puts the Closed event off until everything was read.
+func (c *Conn) keepUnread() {
+	c.unread = true
+	c.shard.unread[c] = struct{}{}
+}
+
+// forgetUnread drops what keepUnread kept; the Closed event follows.
+func (c *Conn) forgetUnread(err error) {
+	if !c.unread {
+		return
+	}
+	if c.snd.err == nil {
+		c.snd.err = err
+	}
+	c.in.Drop()
+	c.raise(eventClosed)
+}
+
+// restartTimeWait starts 2 MSL, at the first FIN and again at each retransmission of it.
+func (c *Conn) restartTimeWait(now mono.Time) {
+	c.setTimer(timerTimeWait, now.Add(timeWaitLen))
+	c.shard.waits.remove(c)
+	c.shard.waits.push(c)
 }

@@ -37,6 +37,9 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 	if mtu == 0 { // an old router: it says only that this was too much (RFC 1191 section 5)
 		mtu = min(m.QuotedLen, c.snd.pmtu) * 3 / 4
 	}
+	if mtu < floor && !c.flow.Local.Is4() {
+		return // RFC 8201 section 4: "a node MUST NOT reduce its estimate [...] below the IPv6 minimum link MTU"
+	}
 	mtu = max(mtu, floor)
 	if mtu >= c.snd.pmtu {
 		return
@@ -46,6 +49,7 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 	c.setMSS()
 	if c.state.synchronized() {
 		c.rec.MarkAllLost(now)
+		c.syncRetransmitTimer()
 		c.wantOutput()
 	}
 }

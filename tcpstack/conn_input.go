@@ -15,6 +15,9 @@ func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 		c.inputSynSent(now, seg)
 		return
 	}
+	if c.state == StateSynReceived && c.inputCrossed(now, seg) {
+		return
+	}
 	if !c.acceptableSegment(now, seg) {
 		return
 	}
@@ -31,6 +34,7 @@ func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 	if !c.inputAck(now, seg) {
 		return
 	}
+	c.rememberTimestamp(now, seg)
 	// Sixth, the URG bit: urgent data is delivered in line. RFC 9293 section 3.8.5: new applications
 	// SHOULD NOT employ the mechanism; RFC 6093 section 6 lets the octet stay in the stream.
 	if c.inputText(now, seg); c.gone {
@@ -47,9 +51,8 @@ func (c *Conn) acceptableSegment(now mono.Time, seg *wire.Segment) bool {
 		return false
 	}
 	next := c.rcv.seqOf(c.rcvNext())
-	wnd := int(c.rcv.edge - c.rcvNext())
+	wnd := int(max(0, c.rcv.edge-c.rcvNext()))
 	if acceptable(seg.Seq, seg.Len(), next, wnd) {
-		c.rememberTimestamp(now, seg)
 		return true
 	}
 	c.shard.stats.Drops[dropOutOfWindow]++
@@ -57,14 +60,16 @@ func (c *Conn) acceptableSegment(now mono.Time, seg *wire.Segment) bool {
 		return false
 	}
 	if c.state == StateTimeWait && seg.Flags&wire.FIN != 0 { // a retransmitted FIN restarts 2 MSL
-		c.setTimer(timerTimeWait, now.Add(timeWaitLen))
+		c.restartTimeWait(now)
 	}
 	c.duplicateAck(now, seg)
 	return false
 }
 
 // acceptable is the table of RFC 9293 section 3.4. As Linux and BSD do, a segment that only overlaps the
-// window's left edge is acceptable too: its front is trimmed on insertion.
+// window's left edge is acceptable too: its front is trimmed on insertion. And so is one that begins at the
+// edge of a closed window: its payload is not taken, but its ACK is (section 3.10.7.4: "If the RCV.WND is
+// zero, no segments will be acceptable, but special allowance should be made to accept valid ACKs").
 func acceptable(seq wire.Seq, length int, next wire.Seq, wnd int) bool {
 	switch {
 	case length == 0 && wnd == 0:
@@ -72,7 +77,7 @@ func acceptable(seq wire.Seq, length int, next wire.Seq, wnd int) bool {
 	case length == 0:
 		return seq.InWindow(next, wnd) || seq == next
 	case wnd == 0:
-		return false
+		return seq == next
 	}
 	end := seq.Add(length - 1)
 	return seq.InWindow(next, wnd) || end.InWindow(next, wnd) || seq.Less(next) && next.Less(end)
@@ -81,7 +86,8 @@ func acceptable(seq wire.Seq, length int, next wire.Seq, wnd int) bool {
 // duplicateAck answers an unacceptable segment. One with payload at or below the window is a
 // retransmission whose ACK was lost, and is answered at once; anything else counts as a challenge.
 func (c *Conn) duplicateAck(now mono.Time, seg *wire.Segment) {
-	if seg.Len() > 0 && seg.Seq.Less(c.rcv.seqOf(c.rcvNext())) || c.rcv.edge == c.rcvNext() {
+	old := len(seg.Payload) > 0 || seg.Flags&wire.FIN != 0
+	if seg.Flags&wire.SYN == 0 && old && seg.Seq.Less(c.rcv.seqOf(c.rcvNext())) || c.rcv.edge <= c.rcvNext() {
 		c.rcv.ackNow = true
 		c.wantOutput()
 		return
@@ -114,7 +120,8 @@ func (c *Conn) rememberTimestamp(now mono.Time, seg *wire.Segment) {
 	if !c.opt.timestamps || !seg.Options.HasTS {
 		return
 	}
-	if seg.Seq.LessEq(c.rcv.seqOf(c.rcv.lastAcked)) && int32(seg.Options.TSVal-c.rcv.tsRecent) >= 0 {
+	newer := int32(seg.Options.TSVal-c.rcv.tsRecent) >= 0 || now.Sub(c.rcv.tsRecentAt) > tsRecentLife
+	if newer && seg.Seq.LessEq(c.rcv.seqOf(c.rcv.lastAcked)) {
 		c.rcv.tsRecent, c.rcv.tsRecentAt = seg.Options.TSVal, now
 	}
 }
@@ -134,25 +141,36 @@ func (c *Conn) inputReset(now mono.Time, seg *wire.Segment) bool {
 		c.finish(nil)
 		return true
 	}
+	if c.state == StateSynReceived { // after a simultaneous open: "connection refused"
+		c.finish(ErrRefused)
+		return true
+	}
 	c.finish(ErrReset)
 	return true
 }
 
 // inputSyn handles a SYN on a synchronized connection (RFC 5961 section 4.2): challenge it, whatever its
-// sequence number. In SYN-RECEIVED after a simultaneous open it is the peer's SYN again: acknowledge it.
+// sequence number.
 func (c *Conn) inputSyn(now mono.Time, seg *wire.Segment) bool {
 	if seg.Flags&wire.SYN == 0 {
 		return false
 	}
-	if c.state == StateSynReceived && seg.Seq == c.rcv.irs {
-		if seg.Flags&wire.ACK != 0 { // simultaneous open: SYN-ACK crosses ours
-			return false
-		}
-		c.rcv.ackNow = true
-		c.wantOutput()
+	c.challengeAck(now)
+	return true
+}
+
+// inputCrossed takes the peer's SYN again, in SYN-RECEIVED after a simultaneous open (section 3.5, figure
+// 8): with the right ACK it is the SYN-ACK that crossed ours and establishes the connection, else it is
+// acknowledged once more.
+func (c *Conn) inputCrossed(now mono.Time, seg *wire.Segment) bool {
+	if seg.Flags&(wire.SYN|wire.RST) != wire.SYN || seg.Seq != c.rcv.irs {
+		return false
+	}
+	if seg.Flags&wire.ACK != 0 && !c.inputSynReceived(now, seg) {
 		return true
 	}
-	c.challengeAck(now)
+	c.rcv.ackNow = true
+	c.wantOutput()
 	return true
 }
 
@@ -218,7 +236,7 @@ func (c *Conn) acknowledge(now mono.Time, inOrder bool, n int) {
 // inputFin notes the peer's FIN and takes it once everything before it is here.
 func (c *Conn) inputFin(now mono.Time, seg *wire.Segment) {
 	if seg.Flags&wire.FIN != 0 && !c.rcv.finSeen {
-		end := c.rcv.offsetOf(seg.Seq, c.rcvNext()) + int64(len(seg.Payload))
+		end := c.rcv.offsetOf(seg.Seq, c.rcvNext()) + int64(seg.Len()) - 1
 		if end < c.rcv.edge || end == c.in.Next() {
 			c.rcv.finSeen, c.rcv.fin = true, end
 		}

@@ -44,7 +44,7 @@ func windowScale(limit int) uint8 {
 // connect opens actively (RFC 9293 section 3.10.1, OPEN in CLOSED). Once the connection is established a
 // Writable event says so.
 func (c *Conn) connect(now mono.Time) {
-	c.snd.iss = c.shard.stack.isn.ISN(now, &c.flow)
+	c.snd.iss = c.shard.newISS(now, &c.flow)
 	c.opt.tsOffset = c.shard.stack.isn.TSOffset(&c.flow)
 	c.opt.timestamps, c.opt.sack = true, true // until the peer's SYN says otherwise
 	c.opt.peerMSS = defaultMSS6
@@ -167,10 +167,14 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 	}
 	c.snd.maxWnd = c.snd.wnd
 	c.startSending(now)
+	if c.snd.closing {
+		c.CloseWrite()
+	}
 }
 
 // startSending sets up recovery and congestion control. A lost SYN means a longer first RTO (RFC 6298
-// (5.7)) and an initial window of one segment (RFC 5681 section 3.1).
+// (5.7)). We deviate: the initial window stays, where RFC 5681 section 3.1 wants one segment; a lone SYN
+// lost is no sign of congestion, and Linux keeps it too.
 func (c *Conn) startSending(now mono.Time) {
 	cfg := recovery.Config{MSS: c.snd.mss, SACK: c.opt.sack}
 	if c.snd.synTries > 1 {

@@ -35,13 +35,16 @@ func (c *Conn) output(now mono.Time) bool {
 }
 
 // outputRetransmit sends the next range that recovery holds to be lost, as far as the congestion window
-// allows (RFC 6675 section 5 (C)). In every state one segment may go even when the window is full: the
-// first retransmission of an episode (RFC 6675 section 5 (4.3)) and after a timeout (RFC 5681 section 3.1).
+// allows (RFC 6675 section 5 (C)). The first one of an episode goes even when the window is full (RFC 6675
+// section 5 (4.3), RFC 5681 section 3.2 step 3).
 func (c *Conn) outputRetransmit(now mono.Time) bool {
 	if c.rec.State() < recovery.Recovery {
 		return false
 	}
 	room := c.cc.Window() - c.rec.Pipe()
+	if c.rec.MustRetransmit() {
+		room = max(room, int64(c.snd.mss))
+	}
 	if room < int64(c.snd.mss) {
 		return false
 	}
@@ -214,7 +217,7 @@ func (c *Conn) windowRoom() int64 { return c.rec.Una() + c.snd.wnd - c.rec.Next(
 
 // noteUnsent raises writable once the unsent bytes fell below half of NotsentLowat.
 func (c *Conn) noteUnsent() {
-	if c.snd.wantWritable && c.unsent() < c.snd.lowat/2 {
+	if c.snd.wantWritable && 2*c.unsent() < c.snd.lowat {
 		c.snd.wantWritable = false
 		c.raise(eventWritable)
 	}

@@ -31,6 +31,7 @@ const (
 	tsRecentLife = 24 * 24 * time.Hour   // RFC 7323 section 5.5
 	maxPersist   = 60 * time.Second      // RFC 9293 section 3.8.6.1: backed off exponentially
 	minPersist   = 200 * time.Millisecond
+	maxProbes    = 8 // of a zero window, unanswered or on behalf of nobody
 )
 
 // KeepAlive asks for probes of an idle connection (RFC 9293 section 3.8.4); the zero value is off.
@@ -41,6 +42,9 @@ type KeepAlive struct {
 }
 
 func (c *Conn) setTimer(k timerKind, at mono.Time) {
+	if c.gone && (k != timerUser || !c.hasUnread()) {
+		return
+	}
 	c.timers[k] = at
 	c.arm()
 }
@@ -121,10 +125,21 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 		c.synTimeout(now)
 		return
 	}
+	if now.Before(c.rec.Deadline()) { // it was moved back meanwhile
+		c.syncRetransmitTimer()
+		return
+	}
 	if !c.snd.stalledSince.IsSet() {
 		c.snd.stalledSince = now
 	}
-	if now.Sub(c.snd.stalledSince) > giveUpAfter {
+	if now.Before(c.rec.Deadline()) { // it has moved since
+		c.syncRetransmitTimer()
+		return
+	}
+	// RFC 9293 section 3.8.6.1: a peer that shut its window over what it was sent and still answers is
+	// probed for as long as it likes.
+	probing := c.snd.wnd == 0 && now.Sub(c.rcv.lastHeard) < giveUpAfter
+	if now.Sub(c.snd.stalledSince) > giveUpAfter && !probing {
 		c.shard.stats.GaveUp++
 		c.abort(now, ErrTimeout)
 		return
@@ -169,7 +184,10 @@ func (c *Conn) persistTimeout(now mono.Time) {
 		c.wantOutput()
 		return
 	}
-	if c.snd.persistTries++; c.snd.persistTries > 8 && now.Sub(c.rcv.lastHeard) > giveUpAfter {
+	// One that nobody owns any more does not wait forever for a peer that never opens its window (RFC
+	// 6429 section 3 leaves this to the host).
+	silent := c.orphan || now.Sub(c.rcv.lastHeard) > giveUpAfter
+	if c.snd.persistTries = min(c.snd.persistTries+1, 100); c.snd.persistTries > maxProbes && silent {
 		c.abort(now, ErrTimeout)
 		return
 	}

@@ -12,10 +12,10 @@ import (
 func (c *Conn) advertise(now mono.Time) uint16 {
 	next := c.rcvNext()
 	edge := next + int64(c.in.Room())
-	if step := min(int64(c.rcv.limit)/2, int64(c.snd.mss)); edge < c.rcv.edge+step && c.rcv.edge > next {
+	if step := min(int64(c.rcv.limit)/2, int64(c.snd.mss)); edge < c.rcv.edge+step {
 		edge = c.rcv.edge
 	}
-	edge = max(edge, c.rcv.edge)
+	edge = max(edge, c.rcv.edge, next) // next is beyond the edge when a FIN came at a closed window
 	unit := int64(1) << c.rcv.scale
 	wnd := min((edge-next)/unit, 0xffff)
 	if wnd*unit+next < c.rcv.edge && wnd < 0xffff { // rounding down must not retreat either

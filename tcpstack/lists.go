@@ -34,3 +34,34 @@ func (l *connList) pop() *Conn {
 	}
 	return c
 }
+
+// waitList is the connections in TIME-WAIT, the one that will leave it first at the head.
+type waitList struct{ head, tail *Conn }
+
+func (l *waitList) push(c *Conn) {
+	c.waiting, c.waitPrev = true, l.tail
+	if l.tail == nil {
+		l.head = c
+	} else {
+		l.tail.waitNext = c
+	}
+	l.tail = c
+}
+
+// remove takes c off the list, if it is on it.
+func (l *waitList) remove(c *Conn) {
+	if !c.waiting {
+		return
+	}
+	if c.waitPrev == nil {
+		l.head = c.waitNext
+	} else {
+		c.waitPrev.waitNext = c.waitNext
+	}
+	if c.waitNext == nil {
+		l.tail = c.waitPrev
+	} else {
+		c.waitNext.waitPrev = c.waitPrev
+	}
+	c.waiting, c.waitNext, c.waitPrev = false, nil, nil
+}

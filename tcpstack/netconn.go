@@ -165,6 +165,7 @@ func (n *NetConn) tryRead(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
+		signal(n.readable) // for other readers
 		return 0, n.opError("read", net.ErrClosed)
 	}
 	if n.rd.expired() {
@@ -214,6 +215,7 @@ func (n *NetConn) tryWrite(p []byte) (int, error) {
 	defer n.mu.Unlock()
 	switch {
 	case n.closed || n.wrClosed:
+		signal(n.writable) // for other writers
 		return 0, n.opError("write", net.ErrClosed)
 	case n.err != nil:
 		signal(n.writable)

@@ -165,12 +165,12 @@ func (n *NetConn) opened() (bool, error) {
 // open starts an active open on the shard.
 func (s *Shard) open(flow wire.Flow, n *NetConn) error {
 	if c := s.flows[flow]; c != nil && c.state == StateTimeWait {
-		c.finish(nil)
+		s.replace(c)
 	}
 	if s.flows[flow] != nil {
 		return errPortsBusy
 	}
-	if len(s.flows) >= s.stack.cfg.MaxConns {
+	if !s.makeRoom() {
 		return errors.New("too many connections")
 	}
 	c := s.newConn(&flow, n)

@@ -25,23 +25,27 @@ type Shard struct {
 	dev   link.Device
 	now   mono.Time // of the current turn
 
-	flows   map[wire.Flow]*Conn
-	syns    *syn.Cache
-	cookies *syn.Cookies
-	wheel   pacing.Wheel
-	pend    connList // connections with something to send, in order
-	events  connList // connections with events to deliver
-	batch   batch
-	inbox   inbox
-	blocks  stream.BlockPool
-	frames  [receiveBudget]link.Frame
-	sacks   [4]stream.Range // scratch of sackRanges
-	seg     wire.Segment    // scratch of input
-	ip      wire.IPHeader
-	icmp    wire.ICMP
-	packet  [1600]byte // scratch for packets built whole: ICMP replies
-	resets  tokenBucket
-	echoes  tokenBucket
+	flows    map[wire.Flow]*Conn
+	syns     *syn.Cache
+	cookies  *syn.Cookies
+	wheel    pacing.Wheel
+	pend     connList           // connections with something to send, in order
+	events   connList           // connections with events to deliver
+	waits    waitList           // connections in TIME-WAIT
+	unread   map[*Conn]struct{} // over, but with bytes to be read
+	afterISS wire.Seq           // the next connection opened must begin beyond this, if reused is set
+	reused   bool
+	batch    batch
+	inbox    inbox
+	blocks   stream.BlockPool
+	frames   [receiveBudget]link.Frame
+	sacks    [4]stream.Range // scratch of sackRanges
+	seg      wire.Segment    // scratch of input
+	ip       wire.IPHeader
+	icmp     wire.ICMP
+	packet   [1600]byte // scratch for packets built whole: ICMP replies
+	resets   tokenBucket
+	echoes   tokenBucket
 
 	stats   ShardStats
 	local   any // what the application keeps per shard
@@ -171,6 +175,14 @@ func (c *Conn) deliver() {
 	if ev&eventClosed == 0 {
 		return
 	}
+	if c.hasUnread() {
+		c.keepUnread()
+		return
+	}
+	if c.unread {
+		c.unread = false
+		delete(c.shard.unread, c)
+	}
 	if h := c.handler; h != nil {
 		c.handler = nil
 		h.Closed(c, c.snd.err)
@@ -239,6 +251,7 @@ func (s *Shard) remove(c *Conn) {
 	if s.flows[c.flow] == c {
 		delete(s.flows, c.flow)
 	}
+	s.waits.remove(c)
 	if c.listener != nil {
 		c.listener.open.Add(-1)
 	}
@@ -248,6 +261,9 @@ func (s *Shard) remove(c *Conn) {
 func (s *Shard) close() {
 	for _, c := range s.flows {
 		c.abort(s.now, ErrStopped)
+	}
+	for c := range s.unread {
+		c.forgetUnread(ErrStopped)
 	}
 	s.deliver()
 	for !s.events.empty() {

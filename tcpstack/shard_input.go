@@ -80,14 +80,34 @@ func (s *Shard) reopens(c *Conn, seg *wire.Segment) bool {
 	if c.state != StateTimeWait || seg.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
 		return false
 	}
-	newer := c.rcv.seqOf(c.rcvNext()).Less(seg.Seq)
-	if c.opt.timestamps && seg.Options.HasTS {
-		newer = int32(seg.Options.TSVal-c.rcv.tsRecent) > 0
+	newer := c.rcv.seqOf(c.rcvNext()).LessEq(seg.Seq)
+	if seg.Options.HasTS { // RFC 6191 section 2, for both kinds of the old connection
+		age := int32(seg.Options.TSVal - c.rcv.tsRecent)
+		newer = !c.opt.timestamps || age > 0 || age == 0 && newer
 	}
 	if newer {
-		c.finish(nil)
+		s.replace(c)
 	}
 	return newer
+}
+
+// replace ends a connection in TIME-WAIT for a new one of the same flow, whose sequence numbers begin beyond
+// the old one's (RFC 9293 section 3.6.1: "assigns its initial sequence number for the new connection to be
+// larger than the largest sequence number it used on the previous connection incarnation"). The distance is
+// Linux's.
+func (s *Shard) replace(c *Conn) {
+	s.afterISS, s.reused = c.snd.seqOf(c.rec.Next()+0xffff), true
+	c.finish(nil)
+}
+
+// newISS is the initial sequence number of a connection.
+func (s *Shard) newISS(now mono.Time, flow *wire.Flow) wire.Seq {
+	iss := s.stack.isn.ISN(now, flow)
+	if s.reused && iss.Less(s.afterISS) {
+		iss = s.afterISS
+	}
+	s.reused = false
+	return iss
 }
 
 // inputICMP answers echo requests and gives errors to the connection they quote.
@@ -137,11 +157,11 @@ func (s *Shard) quoted(m *wire.ICMP) *Conn {
 	if c == nil || c.state == StateTimeWait {
 		return nil
 	}
-	inFlight := int(c.rec.Next() - c.rec.Una())
-	if c.state == StateSynSent {
-		inFlight = 1
+	first, size := c.snd.seqOf(c.rec.Una()), int(c.rec.Flight())
+	if !c.state.synchronized() {
+		first, size = c.snd.iss, 1
 	}
-	if !m.Seq.InWindow(c.snd.seqOf(c.rec.Una()), inFlight+1) && m.Seq != c.snd.iss {
+	if !m.Seq.InWindow(first, size) {
 		s.stats.Drops[dropICMPForged]++
 		return nil
 	}

@@ -33,7 +33,7 @@ func (s *Shard) resetHalfOpen(flow *wire.Flow, seg *wire.Segment) {
 // answerSyn remembers a SYN in the cache and answers it; with no room left the SYN-ACK is a cookie, and
 // nothing is remembered.
 func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire.Segment) {
-	if len(s.flows) >= s.stack.cfg.MaxConns || l.full() {
+	if s.full() && s.waits.head == nil || l.full() {
 		s.stats.Drops[dropBacklog]++
 		s.stats.ListenOverflows++
 		return
@@ -42,7 +42,7 @@ func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire
 		s.sendSynAck(&e, syn.TSVal(now, s.stack.isn.TSOffset(flow)))
 		return
 	}
-	e := syn.NewEntry(*flow, seg, s.stack.isn.ISN(now, flow))
+	e := syn.NewEntry(*flow, seg, s.newISS(now, flow))
 	tsval := syn.TSVal(now, s.stack.isn.TSOffset(flow))
 	if !s.syns.Add(now, &e) {
 		e.ISS, tsval = s.cookies.Make(now, flow, seg.Seq, &seg.Options)
@@ -79,7 +79,11 @@ func (s *Shard) sendSynAck(e *syn.Entry, tsval uint32) {
 func (s *Shard) completeOpen(now mono.Time, l *Listener, flow *wire.Flow, seg *wire.Segment) {
 	e, ok := s.syns.Lookup(flow)
 	if ok {
-		ok = seg.Ack == e.ISS.Add(1) && seg.Seq.InWindow(e.IRS.Add(1), 0xffff+1)
+		if !seg.Seq.InWindow(e.IRS.Add(1), 0xffff+1) {
+			s.answerHalfOpen(&e)
+			return
+		}
+		ok = seg.Ack == e.ISS.Add(1) && seg.Flags&wire.SYN == 0
 	} else if seg.Flags&wire.SYN == 0 {
 		if e, ok = s.cookies.Check(now, flow, seg); ok {
 			s.stats.SyncookiesRecv++
@@ -89,12 +93,43 @@ func (s *Shard) completeOpen(now mono.Time, l *Listener, flow *wire.Flow, seg *w
 		s.sendReset(flow, seg)
 		return
 	}
-	if len(s.flows) >= s.stack.cfg.MaxConns || l.full() {
+	if l.full() || !s.makeRoom() {
 		s.stats.ListenOverflows++ // the peer will say it again
 		return
 	}
 	s.syns.Remove(flow)
 	s.accept(now, l, &e, seg)
+}
+
+// answerHalfOpen answers an ACK outside the window of a half-open connection (section 3.10.7.4: "an
+// acknowledgment should be sent in reply").
+func (s *Shard) answerHalfOpen(e *syn.Entry) {
+	if !s.resets.take(s.now) {
+		return
+	}
+	seg := wire.Segment{
+		SrcPort: e.Flow.LocalPort, DstPort: e.Flow.RemotePort, Seq: e.ISS.Add(1), Ack: e.IRS.Add(1),
+		Flags: wire.ACK, Window: uint16(min(s.stack.cfg.ReceiveBuffer, 0xffff)),
+	}
+	if e.TS {
+		seg.Options.HasTS, seg.Options.TSEcr = true, e.TSRecent
+		seg.Options.TSVal = syn.TSVal(s.now, s.stack.isn.TSOffset(&e.Flow))
+	}
+	s.sendControl(&e.Flow, &seg)
+}
+
+// full reports whether the shard holds as many connections as it may.
+func (s *Shard) full() bool { return len(s.flows) >= s.stack.cfg.MaxConns }
+
+// makeRoom reports whether there is a place for one connection more. At the limit the oldest in TIME-WAIT
+// gives up its own: turning away the living for the dead would be the worse breach, and timestamps or ISNs
+// catch the old segments all the same.
+func (s *Shard) makeRoom() bool {
+	if s.full() && s.waits.head != nil {
+		s.stats.TimeWaitRecycled++
+		s.waits.head.finish(nil)
+	}
+	return !s.full()
 }
 
 // accept makes the connection of a completed handshake and gives it the segment that completed it.

@@ -108,6 +108,7 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 		stack: st, id: id, dev: dev,
 		now:    st.cfg.Clock(),
 		flows:  make(map[wire.Flow]*Conn),
+		unread: make(map[*Conn]struct{}),
 		pend:   connList{link: pendLink},
 		events: connList{link: eventLink},
 		resets: tokenBucket{rate: 1000},

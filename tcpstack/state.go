@@ -55,8 +55,8 @@ func (e event) String() string { return eventNames[e] }
 //	                           |    \ syn-only  | (the SYN cache stands for LISTEN's half-open peers)
 //	                 syn-acked |     v          v
 //	                           |   SYN-RECEIVED
-//	                           v    | syn-acked     | close
-//	          close          ESTABLISHED            |        fin
+//	                           v    | syn-acked
+//	          close          ESTABLISHED                     fin
 //	   FIN-WAIT-1 <-------------+--------------------------------> CLOSE-WAIT
 //	    | fin-acked   \ fin                                          | close
 //	    v              v                                             v
@@ -65,16 +65,16 @@ func (e event) String() string { return eventNames[e] }
 //	    v              v                                             v
 //	   TIME-WAIT <-----+   --expire (2 MSL)-->                     CLOSED
 //
-// A missing entry means that the event cannot occur or changes nothing in that state.
+// A missing entry means that the event cannot occur or changes nothing in that state. A close in
+// SYN-RECEIVED is kept until the connection is established (section 3.10.4 permits it: "otherwise, queue
+// for processing after entering ESTABLISHED state").
 var transitions = [stateCount][eventCount]State{
 	StateClosed: {evActiveOpen: StateSynSent, evPassiveOpen: StateSynReceived},
 	StateListen: {evPassiveOpen: StateSynReceived},
 	StateSynSent: {
 		evSynOnly: StateSynReceived, evSynAcked: StateEstablished,
 	},
-	StateSynReceived: {
-		evSynAcked: StateEstablished, evClose: StateFinWait1,
-	},
+	StateSynReceived: {evSynAcked: StateEstablished},
 	StateEstablished: {evClose: StateFinWait1, evFin: StateCloseWait},
 	StateFinWait1:    {evFinAcked: StateFinWait2, evFin: StateClosing},
 	StateFinWait2:    {evFin: StateTimeWait},

@@ -45,6 +45,7 @@ type ShardStats struct {
 	Accepted, Dialed               uint64
 	SyncookiesSent, SyncookiesRecv uint64
 	ListenOverflows                uint64
+	TimeWaitRecycled               uint64 // TIME-WAIT cut short at MaxConns
 	Steered                        uint64 // packets handed to another shard
 	QueueStopped                   uint64 // the link's ring was full
 
@@ -79,7 +80,8 @@ func (v *ShardStats) fields() []*uint64 {
 		&v.BytesReceived, &v.BytesSent, &v.BytesRetransmitted, &v.BytesAcked, &v.BytesLost,
 		&v.Recoveries, &v.Timeouts, &v.WindowProbes, &v.GaveUp, &v.ChallengeACKs,
 		&v.ResetsSent, &v.ResetsReceived, &v.PathMTUReduced, &v.Accepted, &v.Dialed,
-		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.Steered, &v.QueueStopped,
+		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.TimeWaitRecycled, &v.Steered,
+		&v.QueueStopped,
 	}
 }
 
