@@ -225,6 +225,10 @@ func TestTinyCacheManyTransfers(t *testing.T) {
 		if st.Pages > pages || st.Pinned != 0 || st.Waiting != 0 || st.Filling != 0 {
 			t.Errorf("%d pages: %+v", pages, st)
 		}
+		// Each page is read once per transfer: a page is not taken away before the one it was read for comes.
+		if ideal := int64(100*20 + 99); st.Fills < ideal || st.Fills > ideal*5/4 {
+			t.Errorf("%d pages: %d fills, ideal would be %d", pages, st.Fills, ideal)
+		}
 		for _, s := range sources {
 			if s.refs.Load() != 0 {
 				t.Errorf("source %d still held %d times", s.id, s.refs.Load())

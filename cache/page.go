@@ -30,7 +30,6 @@ type page struct {
 	length   int       // valid bytes of data, PageSize except at the end of the object
 	next     *page     // in the bucket's chain, or in the free list
 	waiters  []waiting // while filling
-	src      Source    // while filling
 	expected int       // waiters told to come, but not come yet
 	epoch    uint32    // of the shard when they were told
 	counted  bool      // Close counted it as pinned
