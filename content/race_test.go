@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,10 +27,34 @@ type rewriter struct {
 func (r *rewriter) next(inPlace bool) error {
 	r.n++
 	data := bytes.Repeat([]byte{r.n}, r.size)
-	if inPlace {
-		return os.WriteFile(r.path, data, 0o644) // truncates, then writes
+	if !inPlace {
+		return writeFile(r.path, data)
 	}
-	return writeFile(r.path, data)
+	f, err := os.OpenFile(r.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for at := 0; at < len(data); at += 8192 { // the size never changes: only the stamps tell
+		if _, err := f.WriteAt(data[at:min(at+8192, len(data))], int64(at)); err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return nil
+}
+
+// slow reads in small steps, so that a rewrite can come in between.
+type slow struct{ *Object }
+
+func (s slow) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = s.Object.ReadAt(p[n:min(n+256, len(p))], off+int64(n))
+		n += m
+		runtime.Gosched()
+	}
+	return n, err
 }
 
 // TestNoResponseMixesVersions reads a file through catalogue and cache while it is rewritten, in place and by
@@ -100,7 +125,7 @@ var errMixed = errors.New("a response holds bytes of two versions")
 // readWhole reads all of an object through the cache, and keeps what it pinned until the end, as a connection does
 // until the ACK.
 func readWhole(pages *cache.Cache, o *Object) error {
-	f := pages.Open(o.Key(), o)
+	f := pages.Open(o.Key(), slow{o})
 	defer f.Close()
 	w := make(bell, 1)
 	version := -1
