@@ -68,7 +68,7 @@ var bans = []ban{
 	{packages: []string{"*"}, imports: []string{"crypto/tls"},
 		except: []string{"ktls/handshake*.go", "ktls/cert*.go", "loadtest/*.go"},
 		why:    "crypto/tls only shakes hands (ktls/handshake*.go, cert*.go); records are ours"},
-	{packages: []string{"*"}, imports: []string{"golang.org/x/sys/unix", "syscall"},
+	{packages: []string{"*"}, imports: []string{"golang.org/x/sys/unix"},
 		except: []string{"tcpstack/link/*/*.go", "cache/*.go", "content/*.go", "cmd/*/*.go", "internal/*/*.go", "bench/*.go"},
 		why:    "system calls live at the edges: links, page memory, disk access, commands"},
 	{packages: []string{"*"}, imports: []string{"testing"},

@@ -3,10 +3,12 @@ package tcpstack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 
 	"ocaserve/tcpstack/wire"
 )
@@ -95,7 +97,8 @@ const (
 	dialTries      = 64
 )
 
-var errPortsBusy = errors.New("no free local port to this address")
+// errPortsBusy is EADDRINUSE to those who ask with errors.Is, as from the kernel's connect(2).
+var errPortsBusy = fmt.Errorf("no free local port to this address: %w", syscall.EADDRINUSE)
 
 func (st *Stack) dial(ctx context.Context, local, remote netip.AddrPort) (*NetConn, error) {
 	if !st.isLocal(wire.AddrFrom(local.Addr())) {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"ocaserve/cache"
@@ -18,6 +19,7 @@ import (
 	"ocaserve/ktls"
 	"ocaserve/origin"
 	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/link/relay"
 )
 
 // A server is everything that serves, put together.
@@ -28,7 +30,9 @@ type server struct {
 	link        openedLink
 	stack       *tcpstack.Stack
 	clients     *tcpstack.Stack // relay: the other end of the link
-	relay       *relay
+	stacks      sync.WaitGroup  // running stacks
+	routes      []relay.Route   // relay: the kernel's side
+	relay       *relay.Relay
 	cache       *cache.Cache
 	catalogue   *content.Catalogue
 	certs       *ktls.Store
@@ -51,8 +55,14 @@ func serve(ctx context.Context, opts options, stdout io.Writer) error {
 	}
 	defer s.close()
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
-	defer die()
-	failed := s.start(life)
+	defer func() {
+		die()
+		s.stacks.Wait() // nobody may touch what is closed next
+	}()
+	failed, err := s.start(life)
+	if err != nil {
+		return err
+	}
 	opts.ready(s)
 	for {
 		select {
@@ -121,12 +131,17 @@ func (s *server) openRelay(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.relay = &relay{dial: s.clients.DialFrom, stack: s.opts.link.plan.addrs()}
-	s.closers = append(s.closers, func() error { s.relay.closeListeners(); return nil })
-	return errors.Join(
-		s.relay.listen(ctx, s.opts.link.Listen, "https", s.https),
-		s.relay.listen(ctx, s.opts.link.Listen, "http", s.http),
-	)
+	s.routes, err = relayRoutes(ctx, s.opts.link.Listen, s.https, s.http, s.opts.link.plan.addrs())
+	s.closers = append(s.closers, s.closeRoutes)
+	return err
+}
+
+// closeRoutes closes the kernel's listeners that no relay has taken over.
+func (s *server) closeRoutes() error {
+	for _, r := range s.routes {
+		r.Listener.Close()
+	}
+	return nil
 }
 
 // openCerts loads the user's certificate, or makes one for every name the server may be called by.
@@ -154,7 +169,7 @@ func (s *server) names() []string {
 	for _, a := range s.opts.link.plan.addrs() {
 		names = append(names, a.String())
 	}
-	if s.relay == nil {
+	if s.clients == nil {
 		return names
 	}
 	if host, err := os.Hostname(); err == nil {
@@ -173,22 +188,26 @@ func (s *server) names() []string {
 }
 
 // start runs the stacks until life ends; a link that fails is reported.
-func (s *server) start(life context.Context) <-chan error {
+func (s *server) start(life context.Context) (<-chan error, error) {
 	failed := make(chan error, 2)
 	for _, st := range []*tcpstack.Stack{s.stack, s.clients} {
 		if st == nil {
 			continue
 		}
-		go func() {
+		s.stacks.Go(func() {
 			if err := st.Run(life); err != nil && life.Err() == nil {
 				failed <- err
 			}
-		}()
+		})
 	}
-	if s.relay != nil {
-		s.relay.run(life)
+	if s.clients == nil {
+		return failed, nil
 	}
-	return failed
+	var err error
+	if s.relay, err = relay.Listen(relay.Config{Routes: s.routes, Dial: s.clients.DialFrom}); err == nil {
+		s.closers = append(s.closers, s.relay.Close)
+	}
+	return failed, err
 }
 
 // reload reads the certificates again and reopens the access log; what fails stays as it was.
@@ -209,7 +228,7 @@ func (s *server) reload() {
 // Giving up is not a failure: the user set the limit.
 func (s *server) drain(life context.Context, failed <-chan error) error {
 	if s.relay != nil {
-		s.relay.closeListeners()
+		s.relay.StopAccepting()
 	}
 	ctx, cancel := context.WithTimeout(life, s.opts.drain)
 	defer cancel()
@@ -217,7 +236,7 @@ func (s *server) drain(life context.Context, failed <-chan error) error {
 	go func() {
 		_ = s.origin.Drain(ctx) // its only error says that the time is over
 		if s.relay != nil {
-			s.relay.flush(ctx)
+			_ = s.relay.Drain(ctx) // likewise
 		}
 		close(done)
 	}()
@@ -246,7 +265,7 @@ func (s *server) url(scheme string) string {
 		return ""
 	}
 	host := s.opts.link.plan.Stack[0].Addr().String()
-	if s.relay != nil {
+	if s.clients != nil {
 		if host = s.opts.link.Listen; host == "" {
 			host = "localhost"
 		}
@@ -262,7 +281,7 @@ func (s *server) url(scheme string) string {
 
 // linkLine describes the link that was opened.
 func (s *server) linkLine() string {
-	if s.relay != nil {
+	if s.clients != nil {
 		return fmt.Sprintf("relay: kernel sockets into the stack at %s", s.opts.link.plan)
 	}
 	return fmt.Sprintf("tun: interface %s, the stack is %s", s.link.stack.Name(), s.opts.link.plan)
