@@ -100,6 +100,9 @@ func (f *File) advance(index int64) {
 		window = min(window, 1<<(f.run-1))
 	}
 	pages := (f.obj.size + int64(c.pageSize) - 1) >> c.pageShift
+	if f.obj.pages.Load() == pages {
+		return // a popular object: all of it is here
+	}
 	end := min(index+1+int64(window), pages)
 	for i := max(f.ahead, index+1); i < end; i++ {
 		h := f.obj.pageHash(i)
