@@ -76,7 +76,8 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
-	if n < waiting && n > int64(c.snd.mss) { // whole segments, unless it is the end
+	nagle := !c.opt.noDelay && !c.state.sentFin()
+	if n > int64(c.snd.mss) && (n < waiting || nagle) { // whole segments, unless it is the end
 		n -= n % int64(c.snd.mss)
 	}
 	if c.idleRestart(now) {

@@ -18,7 +18,10 @@ func (c *Conn) advertise(now mono.Time) uint16 {
 	edge = max(edge, c.rcv.edge, next) // next is beyond the edge when a FIN came at a closed window
 	unit := int64(1) << c.rcv.scale
 	wnd := min((edge-next)/unit, 0xffff)
-	if wnd*unit+next < c.rcv.edge && wnd < 0xffff { // rounding down must not retreat either
+	// Rounding must not retreat either, while the buffer has room for what rounding up adds. At its end the
+	// announced edge does retreat, by less than a unit, which RFC 7323 section 2.4 expects; what was
+	// announced before is still taken.
+	if up := next + (wnd+1)*unit; up-unit < c.rcv.edge && wnd < 0xffff && up <= c.in.Offset()+int64(c.rcv.limit) {
 		wnd++
 	}
 	c.rcv.edge = max(c.rcv.edge, next+wnd*unit)

@@ -29,6 +29,7 @@ type peer struct {
 	ts   bool      // send adds timestamps
 	tsOf func() uint32
 	echo uint32 // the last TSVal of the stack
+	edge int64  // where the stack's window ended, see closedWindow
 	host *host  // the application on the stack's side
 }
 
