@@ -125,10 +125,6 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 		c.synTimeout(now)
 		return
 	}
-	if now.Before(c.rec.Deadline()) { // it was moved back meanwhile
-		c.syncRetransmitTimer()
-		return
-	}
 	if !c.snd.stalledSince.IsSet() {
 		c.snd.stalledSince = now
 	}

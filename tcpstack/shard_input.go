@@ -129,12 +129,12 @@ func (s *Shard) inputICMP(payload []byte) wire.Drop {
 
 // echo answers a ping, if it fits the scratch packet and the rate limit (RFC 1122 section 3.2.2.6).
 func (s *Shard) echo(m *wire.ICMP) {
-	reply := wire.IPHeader{Src: s.ip.Dst, Dst: s.ip.Src, HopLimit: hopLimit, V6: s.ip.V6, DontFragment: true}
-	if len(m.Data)+maxHeaders > len(s.packet) || !s.echoes.take(s.now) || s.ip.Dst.IsMulticast() {
+	if !s.echoes.take(s.now) {
 		return
 	}
-	n := wire.PutEchoReply(s.packet[:], &reply, m)
-	s.sendPacket(s.packet[:n])
+	if n := wire.PutEchoReply(s.packet[:], &s.ip, m); n > 0 {
+		s.sendPacket(s.packet[:n])
+	}
 }
 
 // quoted is the connection that an ICMP error speaks of, if the quoted sequence number is in flight (RFC
