@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,7 @@ const (
 	// DefaultName lets the kernel pick the first free number.
 	DefaultName = "ocaserve%d"
 	devicePath  = "/dev/net/tun"
+	probeName   = "ocaprobe%d"
 )
 
 // The default addresses of the stack: from the blocks reserved for benchmarks, which no network routes
@@ -169,14 +171,15 @@ func (t *Interface) Close() error {
 // Probe finds out whether Open can work here, without changing anything: it opens a queue without a name
 // of its own. reason and fix are empty if ok.
 func Probe() (ok bool, reason, fix string) {
-	d, _, err := openQueue(&Interface{}, "ocaprobe%d")
+	d, _, err := openQueue(&Interface{}, probeName)
 	if err == nil {
 		d.close()
 		return true, "", ""
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		return false, fmt.Sprintf("%s: %v", e.Op, e.Err), e.Fix
+		op := strings.Replace(e.Op, "interface "+probeName, "an interface", 1) // its name tells nobody anything
+		return false, fmt.Sprintf("%s: %v", op, e.Err), e.Fix
 	}
 	return false, err.Error(), "use --net relay"
 }
