@@ -10,6 +10,9 @@ const (
 	batchFrames  = 32        // frames handed to the link at once
 	batchScratch = 256 << 10 // headers and bytes produced at transmit time; stays in L2
 	batchPieces  = 2048
+	// batchBytes is the payload from which on the batch goes out: what was sealed for it is read again by
+	// the link, and should still be in L2. Two superframes measured best.
+	batchBytes = 100 << 10
 	// frameScratch is what one frame may take of the scratch: headers, and a superframe's worth of
 	// records sealed while they are gathered.
 	frameScratch = 72 << 10
@@ -25,6 +28,7 @@ type batch struct {
 	gather stream.Gather
 	caps   link.Caps
 	stuck  bool
+	bytes  int // payload in the frames
 	ip     wire.IPHeader // scratch
 }
 
@@ -36,7 +40,7 @@ func (b *batch) init(caps link.Caps) {
 
 // hasRoom reports whether a frame with payload can be built.
 func (b *batch) hasRoom() bool {
-	return !b.stuck && len(b.frames) < cap(b.frames) && b.gather.Free() >= frameScratch
+	return !b.stuck && len(b.frames) < cap(b.frames) && b.bytes < batchBytes && b.gather.Free() >= frameScratch
 }
 
 // hasControlRoom reports whether a frame without payload can be built.
@@ -69,6 +73,7 @@ func (b *batch) commit(head []byte, gso int) {
 	} else {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
 	}
+	b.bytes += b.gather.Len()
 	b.frames = append(b.frames, f)
 }
 
@@ -99,7 +104,7 @@ func (b *batch) sent(n int) {
 		clear(b.frames)
 		b.frames = b.frames[:0]
 		b.gather.Reset()
-		b.stuck = false
+		b.bytes, b.stuck = 0, false
 		return
 	}
 	rest := b.frames[n:]
