@@ -21,7 +21,6 @@ type receiving interface {
 type sending interface {
 	Append(s stream.Span)
 	Room() int64   // 0: a writable event will follow
-	Unsent() int64 // bytes appended and never transmitted
 	Queued() int64 // bytes appended and not acknowledged
 	CloseWrite()
 }

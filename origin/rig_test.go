@@ -149,8 +149,10 @@ type pipe struct {
 	wait  []stream.Span
 	limit int64 // bytes that may be transmitted before the test asks for more
 	lowat int64
-	want  bool // Room has said 0
-	shut  bool // CloseWrite
+	held  int64 // bytes transmitted and not acknowledged, if hold
+	hold  bool  // acknowledgements are late: the test takes them off held
+	want  bool  // Room has said 0
+	shut  bool  // CloseWrite
 	gone  bool
 	abort bool
 	close bool
@@ -238,7 +240,7 @@ func (p *pipe) Unsent() (n int64) {
 	return n
 }
 
-func (p *pipe) Queued() int64              { return p.Unsent() }
+func (p *pipe) Queued() int64              { return p.Unsent() + p.held }
 func (p *pipe) CloseWrite()                { p.shut = true }
 func (p *pipe) Close()                     { p.close = true }
 func (p *pipe) Abort()                     { p.abort = true; p.die() }
@@ -264,6 +266,9 @@ func (p *pipe) transmit() (moved bool) {
 		s := p.wait[0]
 		p.wait = p.wait[1:]
 		p.limit -= int64(s.Len())
+		if p.hold {
+			p.held += int64(s.Len())
+		}
 		p.gather.Reset()
 		s.Gather(&p.gather, 0, s.Len())
 		for _, b := range p.gather.Pieces() {

@@ -49,8 +49,8 @@ type session struct {
 	res   *response // nil between responses
 
 	queued   int64     // wire bytes appended, in all
-	mark     int64     // of them transmitted when the current rate window began
-	started  mono.Time // first byte of the current head, or the end of the last response
+	mark     int64     // of them acknowledged when the current rate window began
+	started  mono.Time // first byte of the current head, or the end of the last response; lingering: of the window
 	deadline mono.Time // what state we are in must not last longer
 	armed    mono.Time // what the connection's timer is set to
 	refusals int64     // bytes discarded while lingering
@@ -232,7 +232,7 @@ func (s *session) refuse(now mono.Time, status int) {
 func (s *session) begun(now mono.Time) {
 	s.scan, s.headLen = headScan{}, 0
 	s.state, s.started = stateBody, now
-	s.mark = s.transmitted()
+	s.mark = s.acked()
 	s.deadline = now.Add(s.sh.srv.opts.SendWindow)
 }
 
@@ -302,5 +302,7 @@ func (q *queue) Append(s stream.Span) {
 	q.c.Append(s)
 }
 
-// transmitted is the number of wire bytes that have left for the first time.
-func (s *session) transmitted() int64 { return s.queued - s.c.Unsent() }
+// acked is the number of wire bytes that the peer has acknowledged, less those of the handshake: only its
+// differences mean something. Bytes transmitted would not do: a window's worth of them can be on a slow path
+// for a long time after the last one left.
+func (s *session) acked() int64 { return s.queued - s.c.Queued() }

@@ -22,7 +22,7 @@ func (s *session) shutdown(now mono.Time) {
 	s.dropRaw()
 	s.early = nil
 	s.state, s.waiting = stateLinger, false
-	s.mark = s.transmitted()
+	s.mark, s.started = s.acked(), now
 	s.deadline = now.Add(s.sh.srv.opts.Linger)
 	s.discard()
 }
@@ -118,10 +118,7 @@ func (s *session) headTimeout(now mono.Time) {
 // checkRate cuts a client that takes less than the minimum rate over a whole window. Time spent waiting for
 // the disk or the catalogue is ours, not the client's.
 func (s *session) checkRate(now mono.Time) {
-	o := &s.sh.srv.opts
-	sent := s.transmitted()
-	want := int64(o.SendWindow/time.Second) * o.MinSendRate
-	if !s.waiting && sent-s.mark < max(want, 1) {
+	if !s.waiting && s.tooSlow() {
 		s.sh.stats.slow.Add(1)
 		if s.res != nil {
 			s.finish(now, true)
@@ -129,18 +126,31 @@ func (s *session) checkRate(now mono.Time) {
 		s.abort()
 		return
 	}
-	s.mark, s.deadline = sent, now.Add(o.SendWindow)
+	s.mark, s.deadline = s.acked(), now.Add(s.sh.srv.opts.SendWindow)
 }
 
-// lingerTimeout gives up on a peer that does not close, but not on one that is still taking the response.
+// tooSlow judges a window at its end.
+func (s *session) tooSlow() bool {
+	o := &s.sh.srv.opts
+	want := int64(o.SendWindow/time.Second) * o.MinSendRate
+	return s.acked()-s.mark < max(want, 1)
+}
+
+// lingerTimeout gives up on a peer that does not close, but not on one that is still taking the response:
+// that has as much time as it would have had while we were appending it.
 func (s *session) lingerTimeout(now mono.Time) {
-	sent := s.transmitted()
-	if s.c.Queued() > 0 && sent > s.mark {
-		s.mark, s.deadline = sent, now.Add(s.sh.srv.opts.Linger)
+	o := &s.sh.srv.opts
+	over := !now.Before(s.started.Add(o.SendWindow))
+	if s.c.Queued() > 0 && !(over && s.tooSlow()) {
+		if over {
+			s.mark, s.started = s.acked(), now
+		}
+		s.deadline = now.Add(o.Linger)
 		return
 	}
 	s.release()
 	if s.c.Queued() > 0 {
+		s.sh.stats.slow.Add(1)
 		s.c.Abort()
 		return
 	}

@@ -141,6 +141,14 @@ func TestLinger(t *testing.T) {
 		t.Error("cut off while still taking the response")
 	}
 
+	stalled := r.dial()
+	stalled.limit = 1
+	stalled.send(req)
+	r.advance(2 * time.Minute)
+	if !stalled.abort {
+		t.Error("a peer that takes nothing is waited for without end")
+	}
+
 	flood := r.dial()
 	flood.roundTrip(req)
 	for range 20 {
@@ -150,6 +158,30 @@ func TestLinger(t *testing.T) {
 	}
 	if !flood.abort {
 		t.Error("a peer that floods us after the last response is not cut off")
+	}
+}
+
+// The whole response has left, and is still on a slow path: cutting the connection would lose its end.
+func TestLingerWaitsForWhatIsInFlight(t *testing.T) {
+	r := newRig(t, map[string]string{"f": strings.Repeat("x", 100<<10)})
+	p, dead := r.dial(), r.dial()
+	for _, p := range []*pipe{p, dead} {
+		p.hold = true
+		p.send(get("/f", "Connection: close"))
+	}
+	for p.held > 0 {
+		r.advance(8 * time.Second) // retransmissions may take longer than Linger
+		p.held = max(0, p.held-5000)
+		if p.abort {
+			t.Fatalf("cut off with %d bytes on their way", p.held)
+		}
+	}
+	r.advance(10 * time.Second)
+	if !p.close || p.abort {
+		t.Errorf("after the last acknowledgement: close %v, abort %v", p.close, p.abort)
+	}
+	if !dead.abort {
+		t.Error("a peer that acknowledges nothing is waited for without end")
 	}
 }
 
