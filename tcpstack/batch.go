@@ -28,7 +28,7 @@ type batch struct {
 	gather stream.Gather
 	caps   link.Caps
 	stuck  bool
-	bytes  int // payload in the frames
+	bytes  int           // payload in the frames
 	ip     wire.IPHeader // scratch
 }
 
