@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	facadeRead  = 256 << 10 // bytes taken off the connection ahead of Read
+	facadeRead  = 256 << 10 // bytes taken off the connection ahead of Read, by default
 	facadeWrite = 256 << 10 // bytes that Write may have waiting
 )
 
@@ -29,6 +29,7 @@ type NetConn struct {
 	buf      []byte
 	out      [][]byte
 	outBytes int
+	ahead    int   // bytes taken off the connection ahead of Read
 	posted   bool  // a message to the shard is under way
 	eof      bool  // the peer's FIN was reached
 	open     bool  // established
@@ -42,7 +43,7 @@ type NetConn struct {
 }
 
 func newNetConn() *NetConn {
-	return &NetConn{readable: make(chan struct{}, 1), writable: make(chan struct{}, 1)}
+	return &NetConn{ahead: facadeRead, readable: make(chan struct{}, 1), writable: make(chan struct{}, 1)}
 }
 
 func signal(ch chan struct{}) {
@@ -64,14 +65,18 @@ func (n *NetConn) Readable(c *Conn) {
 	signal(n.readable)
 }
 
+// SetReadAhead bounds the bytes, at least 4096, that are taken off the connection ahead of Read. They count
+// towards no receive buffer, so whoever has many connections wants few. Call it before n is the handler.
+func (n *NetConn) SetReadAhead(bytes int) { n.ahead = max(bytes, 4096) }
+
 func (n *NetConn) fill(c *Conn) {
-	want := min(c.Readable(), facadeRead-len(n.in))
-	if want <= 0 || len(n.in) > facadeRead/2 {
+	want := min(c.Readable(), n.ahead-len(n.in))
+	if want <= 0 || len(n.in) > n.ahead/2 {
 		return
 	}
 	held := len(n.in)
 	if held+want > cap(n.buf) {
-		n.buf = make([]byte, 0, min(facadeRead, max(2*cap(n.buf), held+want, 4096)))
+		n.buf = make([]byte, 0, min(n.ahead, max(2*cap(n.buf), held+want, 4096)))
 	}
 	buf := n.buf[:held+want]
 	copy(buf, n.in) // to the front
@@ -174,7 +179,7 @@ func (n *NetConn) tryRead(p []byte) (int, error) {
 	got := copy(p, n.in)
 	n.in = n.in[got:]
 	if got > 0 {
-		if len(n.in) < facadeRead/2 {
+		if len(n.in) <= n.ahead/2 {
 			n.poke()
 		}
 		if len(n.in) > 0 {
