@@ -64,6 +64,10 @@ func (srv *Server) acceptPlain(c *tcpstack.Conn) tcpstack.Handler {
 	return (*handler)(s)
 }
 
+// handshakeAhead is how many bytes behind its Finished a client can make us hold outside its receive buffer:
+// the usual first requests, no more.
+const handshakeAhead = 8 << 10
+
 // ServeHTTPS accepts HTTPS on addr of st until Drain. Handshakes run on goroutines of their own, of which
 // there are at most MaxHandshakes: beyond, TCP handshakes are left unanswered and clients come back.
 func (srv *Server) ServeHTTPS(st *tcpstack.Stack, addr netip.AddrPort) error {
@@ -82,6 +86,7 @@ func (srv *Server) ServeHTTPS(st *tcpstack.Stack, addr netip.AddrPort) error {
 			running.Add(1)
 			srv.opened(1)
 			nc := tcpstack.WrapConn(c)
+			nc.SetReadAhead(handshakeAhead)
 			sh := srv.shardOf(c.Shard())
 			go func() {
 				defer running.Add(-1)

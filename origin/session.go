@@ -45,7 +45,7 @@ type session struct {
 
 	in    inbox     // plaintext received
 	raw   []byte    // a TLS record being put together; nil unless it is spread over several runs
-	early []byte    // records received before hand-over and not yet opened; nil soon after
+	early []byte    // records received before hand-over and not yet opened; nil once the session caught up
 	res   *response // nil between responses
 
 	queued   int64     // wire bytes appended, in all

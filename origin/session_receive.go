@@ -132,7 +132,7 @@ func (s *session) open(now mono.Time, record []byte) bool {
 }
 
 // eof reports that the peer will send no more and everything it sent was received.
-func (s *session) eof() bool { return s.peerClosed || s.c.EOF() }
+func (s *session) eof() bool { return s.peerClosed || len(s.early) == 0 && s.c.EOF() }
 
 // tlsFailed ends a TLS connection. Our own finding is told to the peer in exactly one alert, then we
 // half-close and drain, or the alert would be lost in a RST. Always false: nothing more is received.

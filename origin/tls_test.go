@@ -152,6 +152,20 @@ func TestTLSEarlyRecords(t *testing.T) {
 	}
 }
 
+// A FIN right behind requests that came with the handshake does not make the first of them the last.
+func TestTLSEarlyRequestsAndFin(t *testing.T) {
+	r := newRig(t, someFiles)
+	c := r.dialClient(ktls.ModeUser)
+	c.s.early = append(c.seal(get("/a.txt")), c.seal(get("/a.txt"))...)
+	c.eof()
+	if got := c.open(); strings.Count(got, "HTTP/1.1 200 OK\r\n") != 2 {
+		t.Errorf("answered %q", got)
+	}
+	if !c.shut {
+		t.Error("not closed after the last answer")
+	}
+}
+
 // A KeyUpdate is answered in the middle of a download (RFC 8446 section 4.6.3), and the rest goes under the
 // new key.
 func TestTLSKeyUpdateDuringResponse(t *testing.T) {
