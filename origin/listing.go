@@ -2,6 +2,7 @@ package origin
 
 import (
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,16 +25,67 @@ func (s *session) listing(req *request) error {
 		s.failure(req, 404) // gone since the lookup
 		return nil
 	}
-	page := appendListing(nil, l)
+	page := s.sh.rendered(l)
+	if page == nil {
+		s.failure(req, 503)
+		return nil
+	}
 	r := s.res
-	b := s.sh.begin(r.block.b, s.head(req, 200, int64(len(page))))
+	b := s.sh.begin(r.block.b, s.head(req, 200, int64(len(page.b))))
 	b = append(b, "Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"+
 		"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nCache-Control: no-cache\r\n\r\n"...)
 	r.put(200, b)
 	if req.method == methodGet {
-		r.xfer.Add(sendfile.Part{Bytes: page})
+		// In pieces, so that the send queue takes no more of a large page at a time than of a file.
+		for rest := range slices.Chunk(page.b, listingPiece) {
+			page.Retain()
+			r.xfer.Add(sendfile.Part{Bytes: rest, Ref: page})
+		}
 	}
 	return nil
+}
+
+const (
+	listingPiece  = 64 << 10
+	listingMemory = 64 << 20 // bytes of rendered pages that one shard's connections may hold
+)
+
+// A listingPage is a rendered listing. Everybody who is sent the same one shares it: a page can be megabytes
+// long, and clients that do not read would each hold theirs. It belongs to its shard and counts its holds.
+type listingPage struct {
+	sh    *shard
+	of    *content.Listing
+	b     []byte
+	holds int32
+}
+
+// Retain adds a hold.
+func (p *listingPage) Retain() { p.holds++ }
+
+// Release drops a hold.
+func (p *listingPage) Release() {
+	if p.holds--; p.holds == 0 {
+		p.sh.listingBytes -= cap(p.b)
+	}
+}
+
+// rendered returns the page of l, which the shard holds until it renders another one. It is nil when slow
+// clients hold as many pages as may be.
+func (sh *shard) rendered(l *content.Listing) *listingPage {
+	if p := sh.listing; p != nil {
+		if p.of == l {
+			return p
+		}
+		sh.listing = nil
+		p.Release()
+	}
+	if sh.listingBytes >= listingMemory {
+		return nil
+	}
+	p := &listingPage{sh: sh, of: l, b: appendListing(nil, l), holds: 1}
+	sh.listingBytes += cap(p.b)
+	sh.listing = p
+	return p
 }
 
 // appendListing writes the page. Names are escaped twice over: percent-encoded in the link, as HTML where

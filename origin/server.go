@@ -148,6 +148,9 @@ type shard struct {
 	scratch    []byte
 	boundaries uint64
 
+	listing      *listingPage // rendered last; holds it
+	listingBytes int          // of all pages that are held
+
 	date      [len(dateLayout)]byte // the Date field of this second
 	dateUntil mono.Time             // when it is out of date
 	unix      int64                 // the same second

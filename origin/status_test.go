@@ -171,6 +171,50 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// A large listing is rendered once, however many clients are sent it, and queued as a file would be; and what
+// clients that do not read can hold of listings is bounded.
+func TestListingIsShared(t *testing.T) {
+	files := map[string]string{}
+	for i := range 900 {
+		files[fmt.Sprintf("big/%0200d", i)] = ""
+		files["other/x"] = ""
+	}
+	r := newRig(t, files)
+	want := r.dial().roundTrip(get("/big/"))
+	size := r.sh.listingBytes
+	if size < 350<<10 || !strings.HasSuffix(want, "</html>\n") {
+		t.Fatalf("a page of %d bytes", size)
+	}
+	lazy := make([]*pipe, 20)
+	for i := range lazy {
+		lazy[i] = r.dial()
+		lazy[i].limit = 0
+		lazy[i].send(get("/big/"))
+		if n := lazy[i].Unsent(); n > lazy[i].lowat+listingPiece {
+			t.Errorf("%d bytes queued", n)
+		}
+	}
+	if r.sh.listingBytes != size {
+		t.Errorf("%d bytes for 20 clients, %d for one", r.sh.listingBytes, size)
+	}
+	r.dial().roundTrip(get("/other/")) // the shard's own hold goes over
+	r.sh.listingBytes += listingMemory // as if others held it
+	if got := r.dial().roundTrip(get("/big/")); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("beyond the bound: %.40q", got)
+	}
+	r.sh.listingBytes -= listingMemory
+	for _, p := range lazy {
+		p.limit = 1 << 40
+	}
+	r.settle()
+	if got := lazy[7].take(); got != want {
+		t.Error("the page changed while it was sent")
+	}
+	if r.sh.listingBytes >= size {
+		t.Errorf("%d bytes are held after everything was sent", r.sh.listingBytes)
+	}
+}
+
 func TestMediaCacheControl(t *testing.T) {
 	r := newRig(t, someFiles)
 	for path, want := range map[string]string{
