@@ -189,12 +189,22 @@ func (w *world) once(ctx context.Context, s server, o options) (figures, error) 
 	if err != nil {
 		return figures{}, err
 	}
+	coreBefore, err := coreBusy()
+	if err != nil {
+		return figures{}, err
+	}
 	began := time.Now()
 	if err := w.fetch(ctx, s, o.fetches); err != nil {
 		return figures{}, err
 	}
 	wall := time.Since(began).Seconds()
 	after, err := cpuOf(cmd.Process.Pid)
+	if err != nil {
+		return figures{}, err
+	}
+	coreAfter, err := coreBusy()
 	gb := float64(o.size) * float64(o.fetches) / 1e9
-	return figures{CPUPerGB: (after - before) / gb, GBPerSecond: gb / wall}, err
+	return figures{
+		CPUPerGB: (after - before) / gb, CorePerGB: (coreAfter - coreBefore) / gb, GBPerSecond: gb / wall,
+	}, err
 }
