@@ -247,6 +247,10 @@ func (c *Conn) inputFin(now mono.Time, seg *wire.Segment) {
 	if !c.rcv.finSeen || c.rcv.finDone || c.in.Next() < c.rcv.fin {
 		return
 	}
+	if c.in.Next() > c.rcv.fin { // a FIN with data behind it was a lie, or somebody else's
+		c.rcv.finSeen = false
+		return
+	}
 	c.rcv.finDone, c.rcv.ackNow = true, true
 	c.move(evFin)
 	c.raise(eventReadable)

@@ -20,7 +20,8 @@ func (c *Conn) wantOutput() {
 // reports whether it did; false means that there is nothing (more) to send for now. It is speculative:
 // no other function answers whether something is to be sent.
 func (c *Conn) output(now mono.Time) bool {
-	if c.state.synchronized() && c.state != StateTimeWait {
+	sack := c.opt.sack && c.in.Holes() > 0
+	if c.state.synchronized() && c.state != StateTimeWait && !(sack && c.rcv.ackNow) {
 		if c.outputRetransmit(now) || c.outputNew(now) {
 			return true
 		}
@@ -29,6 +30,9 @@ func (c *Conn) output(now mono.Time) bool {
 		return false
 	}
 	seg := c.header(now, c.rec.Next(), wire.ACK)
+	if sack { // segments with payload have no room for the blocks, so that such an ACK goes first
+		c.fillSACK(&seg.Options)
+	}
 	c.emit(&seg)
 	c.ackWasSent()
 	return true
@@ -150,9 +154,6 @@ func (c *Conn) header(now mono.Time, off int64, flags wire.Flags) wire.Segment {
 	if c.opt.timestamps {
 		seg.Options.HasTS = true
 		seg.Options.TSVal, seg.Options.TSEcr = c.tsNow(now), c.rcv.tsRecent
-	}
-	if c.opt.sack && c.in.Holes() > 0 {
-		c.fillSACK(&seg.Options)
 	}
 	return seg
 }

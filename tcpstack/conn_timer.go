@@ -125,12 +125,12 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 		c.synTimeout(now)
 		return
 	}
-	if !c.snd.stalledSince.IsSet() {
-		c.snd.stalledSince = now
-	}
 	if now.Before(c.rec.Deadline()) { // it has moved since
 		c.syncRetransmitTimer()
 		return
+	}
+	if !c.snd.stalledSince.IsSet() {
+		c.snd.stalledSince = now
 	}
 	// RFC 9293 section 3.8.6.1: a peer that shut its window over what it was sent and still answers is
 	// probed for as long as it likes.

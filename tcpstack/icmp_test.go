@@ -28,7 +28,9 @@ func (p *peer) icmp(typ, code uint8, arg uint32, data []byte) {
 	}
 	binary.BigEndian.PutUint16(m[2:], ^wire.Checksum(m, start).Fold())
 	p.dev.in = append(p.dev.in, b[:n+len(m)])
-	p.t.Logf("%8v  <- ICMP %d/%d %d", p.since(), typ, code, arg)
+	if !p.quiet {
+		p.t.Logf("%8v  <- ICMP %d/%d %d", p.since(), typ, code, arg)
+	}
 	p.settle()
 }
 

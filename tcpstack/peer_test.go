@@ -17,20 +17,21 @@ import (
 // every segment that comes back until the test names it. Sequence numbers are relative, as in packetdrill:
 // each side's SYN is 0 and its first byte 1. Both wrap within the first bytes.
 type peer struct {
-	t    testing.TB
-	now  mono.Time
-	base mono.Time // of the last thing that happened: wantAfter counts from there
-	s    *Shard
-	dev  *wireTap
-	flow wire.Flow // as the stack sees it
-	iss  wire.Seq  // the peer's
-	irs  wire.Seq  // the stack's, learnt from its SYN
-	win  uint16    // what send announces
-	ts   bool      // send adds timestamps
-	tsOf func() uint32
-	echo uint32 // the last TSVal of the stack
-	edge int64  // where the stack's window ended, see closedWindow
-	host *host  // the application on the stack's side
+	t     testing.TB
+	now   mono.Time
+	base  mono.Time // of the last thing that happened: wantAfter counts from there
+	s     *Shard
+	dev   *wireTap
+	flow  wire.Flow // as the stack sees it
+	iss   wire.Seq  // the peer's
+	irs   wire.Seq  // the stack's, learnt from its SYN
+	win   uint16    // what send announces
+	ts    bool      // send adds timestamps
+	tsOf  func() uint32
+	echo  uint32 // the last TSVal of the stack
+	edge  int64  // where the stack's window ended, see closedWindow
+	quiet bool   // does not narrate
+	host  *host  // the application on the stack's side
 }
 
 // sg describes a segment in relative numbers, as sent or as wanted.
@@ -216,7 +217,9 @@ func (p *peer) put(g sg) {
 	if p.ts && !s.Options.HasTS && g.flags&wire.RST == 0 {
 		s.Options.HasTS, s.Options.TSVal, s.Options.TSEcr = true, p.tsOf(), p.echo
 	}
-	p.t.Logf("%8v  <- %v", p.since(), g)
+	if !p.quiet {
+		p.t.Logf("%8v  <- %v", p.since(), g)
+	}
 	p.dev.in = append(p.dev.in, p.packet(&s))
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
 )
 
 // RFC 6928: ten segments at first, and RFC 5681 section 3.1: slow start doubles per round trip.
@@ -312,4 +313,19 @@ func TestStuckRing(t *testing.T) {
 		p.write(10)
 		p.wantData(14601, 10, 1)
 	}
+}
+
+// RFC 6691, and RFC 5681 section 2: a full segment has no room for SACK blocks; while there is a hole, the ACK
+// that reports it goes first, without payload, so that it counts as a duplicate.
+func TestSACKBesideData(t *testing.T) {
+	p := opened(t)
+	p.put(sg{flags: fA, seq: 101, ack: 1, n: 100})
+	p.host.c.Append(stream.Bytes(hostBytes(0, 1460)))
+	p.settle()
+	if a := p.want(sg{flags: fA, seq: 1, ack: 1}); a.Options.NSACK != 1 {
+		t.Error("no SACK")
+	}
+	p.wantData(1, 1460, 1)
+	p.send(sg{flags: fA, seq: 1, ack: 1461, n: 100})
+	p.want(sg{flags: fA, seq: 1461, ack: 201})
 }

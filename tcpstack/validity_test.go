@@ -158,6 +158,22 @@ func TestFinOutOfOrder(t *testing.T) {
 	p.skip()
 }
 
+// A FIN below what has arrived already is a lie, and changes nothing.
+func TestFinBelowData(t *testing.T) {
+	p := opened(t)
+	p.send(sg{flags: fA, seq: 101, ack: 1, n: 100})
+	p.want(sg{flags: fA, seq: 1, ack: 1})
+	p.send(sg{flags: fFA, seq: 151, ack: 1})
+	p.want(sg{flags: fA, seq: 1, ack: 1})
+	p.send(sg{flags: fA, seq: 1, ack: 1, n: 150})
+	p.want(sg{flags: fA, seq: 1, ack: 201})
+	p.wantState(StateEstablished)
+	p.send(sg{flags: fFA, seq: 201, ack: 1})
+	p.want(sg{flags: fA, seq: 1, ack: 202})
+	p.wantGot(200)
+	p.wantState(StateCloseWait)
+}
+
 // An ICMP or TCP checksum that is wrong costs the packet (RFC 9293 section 3.1: "MUST check").
 func TestWrongChecksum(t *testing.T) {
 	p := opened(t)
