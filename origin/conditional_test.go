@@ -2,8 +2,10 @@ package origin
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -104,6 +106,22 @@ func TestDateOfThisSecondIsWeak(t *testing.T) {
 	p := preconditions{ifRange: appendDate(nil, 1000), hasRange: true}
 	if p.rangeApplies(v, 1000) || !p.rangeApplies(v, 1001) {
 		t.Error("a date of the current second must not select a range")
+	}
+}
+
+// RFC 9110 section 8.8.2.1: "An origin server with a clock MUST NOT generate a Last-Modified date that is later
+// than the server's time of message origination".
+func TestDateInTheFuture(t *testing.T) {
+	r := newRig(t, someFiles)
+	future := epoch.Add(time.Hour)
+	if err := os.Chtimes(r.path("a.txt"), future, future); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.dial().roundTrip(get("/a.txt")); !strings.Contains(got, "\r\nLast-Modified: "+epochDate+"\r\n") {
+		t.Errorf("got %q", got)
+	}
+	if got := r.dial().roundTrip(get("/a.txt", "If-Modified-Since: "+epochDate)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("a date that stood for a later one: %.30q", got)
 	}
 }
 

@@ -115,7 +115,7 @@ func (s *session) whole(req *request, obj *content.Object, status int, part byte
 	if status == 206 {
 		b = appendContentRange(b, part, obj.Size())
 	}
-	b = appendValidators(b, obj)
+	b = s.sh.appendValidators(b, obj)
 	r.put(status, append(b, "\r\n"...))
 	if req.method == methodGet && part.length > 0 {
 		r.xfer.Add(sendfile.Part{File: s.openFile(obj), Off: part.off, Len: part.length})
@@ -142,7 +142,7 @@ func (s *session) multipart(req *request, obj *content.Object) {
 	b = append(b, "Content-Type: multipart/byteranges; boundary="...)
 	b = append(b, boundary[:]...)
 	b = append(b, "\r\n"...)
-	b = appendValidators(b, obj)
+	b = s.sh.appendValidators(b, obj)
 	b = append(b, "\r\n"...)
 	at := len(b)
 	b = append(b, seps...)
@@ -165,7 +165,7 @@ func (s *session) notModified(req *request, obj *content.Object) {
 	h := s.head(req, 304, 0)
 	h.noLength = true
 	b := s.sh.begin(s.res.block.b, h)
-	s.res.put(304, append(appendValidators(b, obj), "\r\n"...))
+	s.res.put(304, append(s.sh.appendValidators(b, obj), "\r\n"...))
 }
 
 // options answers a preflight, and OPTIONS in general, without looking at the target: what is allowed is
@@ -254,11 +254,13 @@ func (r *response) literal(b []byte) {
 }
 
 // appendValidators writes what a cache or a player needs to come back with.
-func appendValidators(b []byte, obj *content.Object) []byte {
+func (sh *shard) appendValidators(b []byte, obj *content.Object) []byte {
 	b = append(b, "Accept-Ranges: bytes\r\n"...)
 	b = appendField(b, "ETag", obj.ETag)
 	b = append(b, "Last-Modified: "...)
-	b = appendDate(b, obj.ModTime.Unix())
+	// RFC 9110 section 8.8.2.1: a date in the future "MUST" be replaced by that of the message. Conditions are
+	// judged by the true one, so that such a file is sent once too often rather than too seldom.
+	b = appendDate(b, min(obj.ModTime.Unix(), sh.unix))
 	b = append(b, "\r\n"...)
 	return appendField(b, "Cache-Control", cacheControl(obj.MediaType))
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"sync/atomic"
+	"time"
 
 	"ocaserve/ktls"
 	"ocaserve/tcpstack"
@@ -74,8 +74,7 @@ func (srv *Server) ServeHTTPS(st *tcpstack.Stack, addr netip.AddrPort) error {
 	if srv.opts.TLS == nil {
 		return errors.New("origin: HTTPS needs Options.TLS")
 	}
-	var running atomic.Int64
-	limit := int64(srv.opts.MaxHandshakes)
+	running, limit := &srv.handshaking, int64(srv.opts.MaxHandshakes)
 	return srv.listen(st, addr, tcpstack.ListenConfig{
 		Ready:  func() bool { return running.Load() < limit },
 		Filter: tcpstack.FilterTLS, // no goroutine before there is a ClientHello to work on
@@ -108,9 +107,18 @@ func (srv *Server) listen(st *tcpstack.Stack, addr netip.AddrPort, cfg tcpstack.
 	return nil
 }
 
+// patience is d, or a quarter of it when more than half of the handshakes that may run are running: clients
+// that begin one and do not go on must not keep the others out for long.
+func (srv *Server) patience(d time.Duration) time.Duration {
+	if 2*srv.handshaking.Load() > int64(srv.opts.MaxHandshakes) {
+		return d / 4
+	}
+	return d
+}
+
 // handshake runs a TLS handshake and hands the connection to an event-driven session.
 func (srv *Server) handshake(sh *shard, nc *tcpstack.NetConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), srv.opts.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), srv.patience(srv.opts.HandshakeTimeout))
 	defer cancel()
 	t, err := ktls.Handshake(ctx, nc, srv.opts.TLS)
 	if err != nil {
@@ -151,8 +159,8 @@ func (srv *Server) farewell(nc *tcpstack.NetConn, err error) {
 	if errors.Is(err, ktls.ErrNotTLS) {
 		io.WriteString(nc, plainOnTLS) //nolint:errcheck // a courtesy
 	}
-	nc.CloseWrite()                                          //nolint:errcheck // gone already: then there is nothing to end
-	nc.SetReadDeadline(srv.opts.Wall().Add(srv.opts.Linger)) //nolint:errcheck // never fails
-	io.Copy(io.Discard, io.LimitReader(nc, maxDiscard))      //nolint:errcheck // whatever ends it
-	nc.Close()                                               //nolint:errcheck // see CloseWrite
+	nc.CloseWrite()                                                        //nolint:errcheck // gone already: then there is nothing to end
+	nc.SetReadDeadline(srv.opts.Wall().Add(srv.patience(srv.opts.Linger))) //nolint:errcheck // never fails
+	io.Copy(io.Discard, io.LimitReader(nc, maxDiscard))                    //nolint:errcheck // whatever ends it
+	nc.Close()                                                             //nolint:errcheck // see CloseWrite
 }

@@ -243,6 +243,18 @@ func TestHandshakeTimeout(t *testing.T) {
 }
 
 // Draining lets a running response finish, refuses new connections, and ends idle ones.
+// When clients that do not go on have taken half of the places, each keeps its place for a shorter time.
+func TestPatience(t *testing.T) {
+	srv := newRig(t, nil).srv
+	srv.opts.MaxHandshakes = 8
+	for running, want := range map[int64]time.Duration{0: 8 * time.Second, 4: 8 * time.Second, 5: 2 * time.Second} {
+		srv.handshaking.Store(running)
+		if got := srv.patience(8 * time.Second); got != want {
+			t.Errorf("%d of 8 running: %v, want %v", running, got, want)
+		}
+	}
+}
+
 func TestDrainRealConnections(t *testing.T) {
 	file := bigFile()
 	h := newHouse(t, map[string]string{"big": file}, ktls.ModeInline)

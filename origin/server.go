@@ -29,7 +29,7 @@ type Options struct {
 
 	HeadTimeout      time.Duration // from the first byte of a head to its last; 0: 15 s
 	IdleTimeout      time.Duration // between two requests; 0: 75 s
-	HandshakeTimeout time.Duration // 0: 10 s
+	HandshakeTimeout time.Duration // 0: 10 s; a quarter of it while more than half of MaxHandshakes run
 	Linger           time.Duration // for the peer to close after we did; 0: 5 s
 	SendWindow       time.Duration // over which the minimum rate is measured; 0: 60 s
 	MinSendRate      int64         // bytes/s that a client must take, at least one byte per window; 0: 256
@@ -68,6 +68,7 @@ type Server struct {
 	boundaryKey [2]uint64
 	draining    atomic.Bool
 	open        atomic.Int64  // sessions and handshakes
+	handshaking atomic.Int64  // handshakes running
 	idle        chan struct{} // closed when draining and none is open
 	idleOnce    sync.Once
 	errors      atomic.Uint64 // failed handshakes; they belong to no shard
