@@ -79,8 +79,9 @@ type Cache struct {
 	objectsMu sync.Mutex
 	objects   map[Key]*object
 
-	closed atomic.Bool
-	pinned atomic.Int64 // pages still pinned after Close: the last one unmaps the arenas
+	starved atomic.Int32 // shards whose line stands still
+	closed  atomic.Bool
+	pinned  atomic.Int64 // pages still pinned after Close: the last one unmaps the arenas
 }
 
 // New makes a cache and starts its readers.

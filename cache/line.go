@@ -60,6 +60,7 @@ func (s *shard) serve(woken []waiting) []waiting {
 		}
 		s.line[s.head] = request{}
 		s.head++
+		s.moved()
 	}
 	if s.head > len(s.line)/2 { // moves each request at most once on average
 		n := copy(s.line, s.line[s.head:])
@@ -128,6 +129,7 @@ func (s *shard) tick() {
 		return
 	}
 	s.epoch, s.since = s.epoch+1, 0
+	s.stood()
 	s.kickLocked()
 	s.arm()
 }
@@ -145,6 +147,7 @@ func (s *shard) shut(woken []waiting) []waiting {
 		r.file.letGo()
 	}
 	s.line, s.head = nil, 0
+	s.moved()
 	s.hungry.Store(false)
 	return woken
 }

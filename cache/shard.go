@@ -31,6 +31,7 @@ type shard struct {
 	kicked atomic.Bool // a kick is on its way
 	timer  *time.Timer // lapses reservations while the line is not empty
 	armed  bool
+	stuck  int    // ticks since the line moved
 	epoch  uint32 // of reservations
 	since  int    // fills since the epoch began
 	closed bool
