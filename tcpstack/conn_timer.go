@@ -31,7 +31,9 @@ const (
 	tsRecentLife = 24 * 24 * time.Hour   // RFC 7323 section 5.5
 	maxPersist   = 60 * time.Second      // RFC 9293 section 3.8.6.1: backed off exponentially
 	minPersist   = 200 * time.Millisecond
-	maxProbes    = 8 // of a zero window, unanswered or on behalf of nobody
+	maxProbes    = 8 // of a zero window, unanswered
+	// probes of a zero window on behalf of nobody: 9 minutes
+	maxOrphanProbes = 16
 )
 
 // KeepAlive asks for probes of an idle connection (RFC 9293 section 3.8.4); the zero value is off.
@@ -180,10 +182,12 @@ func (c *Conn) persistTimeout(now mono.Time) {
 		c.wantOutput()
 		return
 	}
-	// One that nobody owns any more does not wait forever for a peer that never opens its window (RFC
-	// 6429 section 3 leaves this to the host).
-	silent := c.orphan || now.Sub(c.rcv.lastHeard) > giveUpAfter
-	if c.snd.persistTries = min(c.snd.persistTries+1, 100); c.snd.persistTries > maxProbes && silent {
+	c.snd.persistTries = min(c.snd.persistTries+1, 100)
+	silent := c.snd.persistTries > maxProbes && now.Sub(c.rcv.lastHeard) > giveUpAfter
+	// A connection that nobody owns any more does not wait forever for a peer that never opens its window
+	// (RFC 6429 section 3 leaves this to the host), but for as long as a film is paused to answer the door.
+	if silent || c.orphan && c.snd.persistTries > maxOrphanProbes {
+		c.shard.stats.GaveUp++
 		c.abort(now, ErrTimeout)
 		return
 	}

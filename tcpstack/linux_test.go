@@ -3,6 +3,7 @@ package tcpstack_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,13 +13,23 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ocaserve/internal/testenv"
 	"ocaserve/tcpstack"
 	"ocaserve/tcpstack/link/tun"
 	"ocaserve/tcpstack/stream"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+// TestMain gives the tests a network of their own, and fails if one of them leaves a goroutine behind.
+func TestMain(m *testing.M) {
+	code := testenv.Main(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 var (
 	stack4 = netip.MustParsePrefix("198.18.0.2/24")

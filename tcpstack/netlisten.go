@@ -40,10 +40,27 @@ func (nl *netListener) accept(c *Conn) Handler {
 	n := WrapConn(c)
 	select {
 	case nl.wait <- n:
-		return n
 	default:
 		c.shard.stats.ListenOverflows++
 		return nil
+	}
+	select {
+	case <-nl.done: // Close may have looked before n was there
+		nl.refuseWaiting()
+	default:
+	}
+	return n
+}
+
+// refuseWaiting resets the connections that nobody accepted.
+func (nl *netListener) refuseWaiting() {
+	for {
+		select {
+		case n := <-nl.wait:
+			n.Abort()
+		default:
+			return
+		}
 	}
 }
 
@@ -61,6 +78,8 @@ func (nl *netListener) Accept() (net.Conn, error) {
 		return n, nil
 	case <-nl.done:
 		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: nl.Addr(), Err: net.ErrClosed}
+	case <-nl.l.stack.stopped:
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: nl.Addr(), Err: ErrStopped}
 	}
 }
 
@@ -69,9 +88,7 @@ func (nl *netListener) Close() error {
 	nl.once.Do(func() {
 		nl.l.Close() //nolint:errcheck // never fails
 		close(nl.done)
-		for len(nl.wait) > 0 {
-			(<-nl.wait).Abort()
-		}
+		nl.refuseWaiting()
 	})
 	return nil
 }
@@ -141,6 +158,8 @@ func (st *Stack) dialFlow(ctx context.Context, flow wire.Flow) (*NetConn, error)
 			}
 		}))
 		return nil, ctx.Err()
+	case <-st.stopped:
+		return nil, ErrStopped
 	}
 	for {
 		if open, err := n.opened(); open || err != nil {

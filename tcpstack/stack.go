@@ -70,6 +70,7 @@ type Stack struct {
 	listeners atomic.Pointer[listenerTable] // replaced as a whole; read on the packet path
 	mu        sync.Mutex                    // serialises its writers, and Stats with the end of Run
 	running   bool
+	stopped   chan struct{} // closed when Run has ended: messages run no more
 }
 
 // New makes a stack with one shard per device. Nothing runs before Run, or a simulation's calls of
@@ -82,6 +83,7 @@ func New(cfg Config, queues []link.Device) (*Stack, error) {
 		return nil, errors.New("tcpstack: a stack needs at least one link queue")
 	}
 	st := &Stack{cfg: cfg, addrs: make(map[wire.Addr]bool), isn: syn.NewGenerator(cfg.Secret)}
+	st.stopped = make(chan struct{})
 	st.listeners.Store(&listenerTable{})
 	for _, a := range cfg.Addrs {
 		st.addrs[wire.AddrFrom(a)] = true
@@ -124,8 +126,10 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 // Shards returns the stack's shards.
 func (st *Stack) Shards() []*Shard { return st.shards }
 
-// Run runs every shard until ctx ends or a link fails. Connections still open then are reset.
+// Run runs every shard until ctx ends or a link fails. Connections still open then are reset. It is called
+// once.
 func (st *Stack) Run(ctx context.Context) error {
+	defer close(st.stopped)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	st.setRunning(true)
@@ -173,6 +177,8 @@ func (st *Stack) Stats(ctx context.Context) (ShardStats, error) {
 			sum.add(&v)
 		case <-ctx.Done():
 			return sum, ctx.Err()
+		case <-st.stopped:
+			return sum, ErrStopped
 		}
 	}
 	return sum, nil

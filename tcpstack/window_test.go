@@ -158,7 +158,8 @@ func TestZeroWindowGivenUp(t *testing.T) {
 		if orphan {
 			p.do(func(c *Conn) { c.Close() })
 		}
-		for i := 0; p.host.closed == 0 && i < 100; i++ {
+		start := p.now
+		for i := 0; p.host.closed == 0 && i < 200; i++ {
 			p.advance(5 * time.Second)
 			if len(p.dev.out) > 0 && orphan {
 				p.put(sg{flags: fA, seq: 1, ack: 1, win: window(0)})
@@ -166,6 +167,9 @@ func TestZeroWindowGivenUp(t *testing.T) {
 			p.skip()
 		}
 		p.wantClosed(ErrTimeout)
+		if d := p.now.Sub(start); orphan && (d < 8*time.Minute || d > 10*time.Minute) || d < giveUpAfter {
+			t.Errorf("orphan %v: given up after %v", orphan, d)
+		}
 	}
 }
 
