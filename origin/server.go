@@ -32,7 +32,7 @@ type Options struct {
 	HandshakeTimeout time.Duration // 0: 10 s; a quarter of it while more than half of MaxHandshakes run
 	Linger           time.Duration // for the peer to close after we did; 0: 5 s
 	SendWindow       time.Duration // over which the minimum rate is measured; 0: 60 s
-	MinSendRate      int64         // bytes/s that a client must take, at least one byte per window; 0: 256
+	MinSendRate      int64         // bytes/s that a client must take, at least one byte per window; 0: 256; see pressure.go
 	MaxHandshakes    int           // at once; 0: 1024
 }
 
@@ -72,6 +72,8 @@ type Server struct {
 	idle        chan struct{} // closed when draining and none is open
 	idleOnce    sync.Once
 	errors      atomic.Uint64 // failed handshakes; they belong to no shard
+	starved     func() bool   // the cache's Starved
+	pressedAt   atomic.Int64  // mono.Time of the last round of relieve; 0: none
 
 	mu      sync.Mutex
 	shards  map[any]*shard // by *tcpstack.Shard
@@ -83,7 +85,7 @@ func New(opts Options) (*Server, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	srv := &Server{opts: opts, idle: make(chan struct{}), shards: make(map[any]*shard)}
+	srv := &Server{opts: opts, idle: make(chan struct{}), shards: make(map[any]*shard), starved: opts.Cache.Starved}
 	var key [16]byte
 	rand.Read(key[:]) //nolint:errcheck // never fails (crypto/rand)
 	srv.boundaryKey = [2]uint64{binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])}

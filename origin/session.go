@@ -252,6 +252,7 @@ func (s *session) pump(now mono.Time) bool {
 		return false
 	case cache.ErrBusy:
 		s.waiting = true
+		s.sh.pressed(now)
 		return false
 	}
 	return s.broken(now, err)

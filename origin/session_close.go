@@ -118,6 +118,9 @@ func (s *session) headTimeout(now mono.Time) {
 // checkRate cuts a client that takes less than the minimum rate over a whole window. Time spent waiting for
 // the disk or the catalogue is ours, not the client's.
 func (s *session) checkRate(now mono.Time) {
+	if s.waiting {
+		s.sh.pressed(now)
+	}
 	if !s.waiting && s.tooSlow() {
 		s.sh.stats.slow.Add(1)
 		if s.res != nil {
