@@ -119,7 +119,7 @@ func TestCloseUnblocks(t *testing.T) {
 func TestWriteDeadline(t *testing.T) {
 	a, b := live(t)
 	c, s, _ := accepted(t, a, b)
-	data := pattern(30<<20, 5)
+	data := pattern(8<<20, 5)
 	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 	n, err := c.Write(data)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == len(data) {
