@@ -91,8 +91,9 @@ type block struct {
 	holds int32
 }
 
-// blockSize holds a head and the part heads of sixteen ranges.
-const blockSize = 4 << 10
+// blockSize holds a head, not much more: a client can have many of them waiting. The part heads of many ranges
+// make a block grow; it is then left to the collector.
+const blockSize = 1 << 10
 
 func (sh *shard) block() *block {
 	sh.blocksOut++

@@ -20,7 +20,8 @@ type receiving interface {
 // sending is the sending half.
 type sending interface {
 	Append(s stream.Span)
-	Room() int64   // 0: a writable event will follow
+	Room() int64 // 0: a writable event will follow
+	SetNotsentLowat(n int64)
 	Queued() int64 // bytes appended and not acknowledged
 	CloseWrite()
 }

@@ -149,6 +149,7 @@ type pipe struct {
 	wait  []stream.Span
 	limit int64 // bytes that may be transmitted before the test asks for more
 	lowat int64
+	lower int64 // SetNotsentLowat, if it is less
 	held  int64 // bytes transmitted and not acknowledged, if hold
 	hold  bool  // acknowledgements are late: the test takes them off held
 	want  bool  // Room has said 0
@@ -165,7 +166,7 @@ type pipe struct {
 func (r *rig) dial() *pipe { return r.dialTLS(nil, nil, nil) }
 
 func (r *rig) dialTLS(f *ktls.Framer, o *ktls.Opener, info *tlsInfo) *pipe {
-	p := &pipe{r: r, limit: 1 << 40, lowat: 256 << 10}
+	p := &pipe{r: r, limit: 1 << 40, lowat: 256 << 10, lower: 256 << 10}
 	p.gather.Init(make([]byte, 1<<20), 64)
 	r.conns = append(r.conns, p)
 	r.srv.opened(1)
@@ -226,12 +227,16 @@ func (p *pipe) Append(s stream.Span) {
 }
 
 func (p *pipe) Room() int64 {
-	if room := p.lowat - p.Unsent(); room > 0 {
+	if room := p.mark() - p.Unsent(); room > 0 {
 		return room
 	}
 	p.want = true
 	return 0
 }
+
+func (p *pipe) SetNotsentLowat(n int64) { p.lower = n }
+
+func (p *pipe) mark() int64 { return min(p.lowat, p.lower) }
 
 func (p *pipe) Unsent() (n int64) {
 	for _, s := range p.wait {
@@ -277,7 +282,7 @@ func (p *pipe) transmit() (moved bool) {
 		s.Release()
 		moved = true
 	}
-	if p.want && p.Unsent() < p.lowat/2 && !p.gone {
+	if p.want && p.Unsent() < p.mark()/2 && !p.gone {
 		p.want = false
 		p.s.writable(p.r.now)
 		moved = true

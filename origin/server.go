@@ -30,6 +30,7 @@ type Options struct {
 	HeadTimeout      time.Duration // from the first byte of a head to its last; 0: 15 s
 	IdleTimeout      time.Duration // between two requests; 0: 75 s
 	HandshakeTimeout time.Duration // 0: 10 s; a quarter of it while more than half of MaxHandshakes run
+	SendQueue        int64         // bytes per connection that are queued and not sent yet; 0: 256 KiB
 	Linger           time.Duration // for the peer to close after we did; 0: 5 s
 	SendWindow       time.Duration // over which the minimum rate is measured; 0: 60 s
 	MinSendRate      int64         // bytes/s that a client must take, at least one byte per window; 0: 256; see pressure.go
@@ -49,6 +50,9 @@ func (o *Options) setDefaults() error {
 	def(&o.SendWindow, 60*time.Second)
 	if o.MinSendRate == 0 {
 		o.MinSendRate = 256
+	}
+	if o.SendQueue == 0 {
+		o.SendQueue = 256 << 10
 	}
 	if o.MaxHandshakes == 0 {
 		o.MaxHandshakes = 1024
@@ -146,6 +150,7 @@ type shard struct {
 	buffers    buffers
 	blocks     []*block
 	blocksOut  int
+	copies     []*copied
 	responses  []*response
 	sessions   *session // list of all
 	scratch    []byte

@@ -190,9 +190,14 @@ func (s *session) readHead(now mono.Time) bool {
 // idle reports whether the session waits for a request of which nothing is there yet.
 func (s *session) idle() bool { return s.state == stateHead && s.in.len() == 0 }
 
+// pipelined is how many bytes of earlier responses may be unsent when another one is begun. A short response
+// costs several times its length in memory, so there must not be hundreds of them.
+const pipelined = 16 << 10
+
 // answer makes the response to the head at the front of the inbox. While the catalogue is busy the head
 // stays there and is parsed again later; that is rare, and saves keeping a request per session.
 func (s *session) answer(now mono.Time) bool {
+	s.c.SetNotsentLowat(pipelined)
 	if s.c.Room() <= 0 {
 		return false // back-pressure: a client that does not read its responses gets no further ones
 	}
@@ -234,6 +239,7 @@ func (s *session) begun(now mono.Time) {
 	s.state, s.started = stateBody, now
 	s.mark = s.acked()
 	s.deadline = now.Add(s.sh.srv.opts.SendWindow)
+	s.c.SetNotsentLowat(s.sh.srv.opts.SendQueue)
 }
 
 // pump moves the response on.
@@ -293,7 +299,10 @@ type sink session
 
 func (k *sink) Room() int64 { return k.c.Room() }
 
-func (k *sink) Append(pieces []stream.Piece) error { return k.framer.Append((*queue)(k), pieces) }
+func (k *sink) Append(pieces []stream.Piece) error {
+	k.sh.unpin(pieces)
+	return k.framer.Append((*queue)(k), pieces)
+}
 
 // queue is the connection's send queue with a counter.
 type queue session

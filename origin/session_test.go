@@ -75,6 +75,34 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
+// Requests for one byte here and there, by the hundred, hold no pages and little memory: not while nothing of
+// their answers was sent, nor while none of it was acknowledged.
+func TestPipelinedCrumbs(t *testing.T) {
+	r := newRig(t, map[string]string{"f": strings.Repeat("0123456789abcdef", 1<<15)})
+	p := r.dial()
+	p.limit = 0
+	const n = 100
+	for i := range n {
+		p.send(get("/f", fmt.Sprintf("Range: bytes=%d-%d", i*5000, i*5000)))
+	}
+	if pinned := r.srv.opts.Cache.Stats().Pinned; pinned != 0 {
+		t.Errorf("%d pages are pinned for %d bytes", pinned, p.Unsent())
+	}
+	if p.Unsent() > 2*pipelined || r.sh.blocksOut > 50 {
+		t.Errorf("%d bytes are queued, in %d blocks", p.Unsent(), r.sh.blocksOut)
+	}
+	p.limit = 1 << 40
+	r.settle()
+	got := p.take()
+	for i := range n {
+		head, rest, _ := strings.Cut(got, "\r\n\r\n")
+		if !strings.HasPrefix(head, "HTTP/1.1 206 ") || rest == "" || rest[0] != "0123456789abcdef"[i*5000%16] {
+			t.Fatalf("answer %d: %.20q, %.20q", i, head, rest)
+		}
+		got = rest[1:]
+	}
+}
+
 func TestMinimumRate(t *testing.T) {
 	r := newRig(t, map[string]string{"f": strings.Repeat("x", 1<<20)})
 	stalled, slow := r.dial(), r.dial()
