@@ -342,3 +342,24 @@ func TestWindowScale(t *testing.T) {
 	p.send(sg{flags: fA, seq: 1, ack: 129, n: 10})
 	p.want(sg{flags: fA, seq: 129, ack: 11, n: 72})
 }
+
+// RFC 9293 section 3.4: a segment with one new byte at its end is acceptable, and so is one that spans the whole
+// window; what is beyond it is not taken, a FIN included.
+func TestSegmentAroundTheWindow(t *testing.T) {
+	p := newPeer(t, Config{ReceiveBuffer: 1000, MaxReceiveBuffer: 1000})
+	p.open(wire.Options{MSS: 1460})
+	p.send(sg{flags: fA, seq: 1, ack: 1, n: 10})
+	p.want(sg{flags: fA, seq: 1, ack: 11})
+	p.send(sg{flags: fA, seq: 2, ack: 1, n: 10})
+	p.want(sg{flags: fA, seq: 1, ack: 12})
+	p.wantGot(11)
+	p.host.pause = true
+	p.send(sg{flags: fFA, seq: 6, ack: 1, n: 1400})
+	p.want(sg{flags: fA, seq: 1, ack: 1001})
+	p.do(func(c *Conn) { p.host.pause = false; p.host.drain(c) })
+	p.want(sg{flags: fA, seq: 1, ack: 1001})
+	p.send(sg{flags: fA, seq: 1001, ack: 1, n: 800}) // so the FIN was none
+	p.want(sg{flags: fA, seq: 1, ack: 1801})
+	p.wantGot(1800)
+	p.wantState(StateEstablished)
+}

@@ -353,3 +353,21 @@ func TestNotsentLowat(t *testing.T) {
 		t.Errorf("a limit of 1 byte: %d Writable events", p.host.writable-writable)
 	}
 }
+
+// RFC 9293 section 3.10.7.4: SND.WL1 and SND.WL2: a segment that was overtaken does not bring its old window back.
+func TestOvertakenWindowUpdate(t *testing.T) {
+	p := opened(t)
+	p.send(sg{flags: fA, seq: 11, ack: 1, n: 10, win: window(5000)})
+	p.want(sg{flags: fA, seq: 1, ack: 1})
+	p.send(sg{flags: fA, seq: 1, ack: 1, n: 10, win: window(1)})
+	p.want(sg{flags: fA, seq: 1, ack: 21})
+	p.write(3000)
+	p.wantData(1, 1460, 21)
+	p.wantData(1461, 1460, 21)
+	p.wantData(2921, 80, 21)
+	p.send(sg{flags: fA, seq: 21, ack: 3001, win: window(7000)})
+	p.send(sg{flags: fA, seq: 21, ack: 1, win: window(2)}) // an old ACK
+	if p.host.c.snd.wnd != 7000 {
+		t.Error("window", p.host.c.snd.wnd)
+	}
+}
