@@ -157,6 +157,24 @@ func TestActiveOpen(t *testing.T) {
 	}
 }
 
+// What the peer's SYN-ACK does not offer is not used (RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2).
+func TestActiveOpenWithoutOptions(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.dial()
+	p.want(sg{flags: fS})
+	p.send(sg{flags: fSA, ack: 1})
+	p.want(sg{flags: fA, seq: 1, ack: 1})
+	p.write(600)
+	if o := p.wantData(1, 536, 1).Options; o != (wire.Options{}) {
+		t.Errorf("options %+v", o)
+	}
+	p.wantData(537, 64, 1)
+	p.send(sg{flags: fA, seq: 11, ack: 601, n: 10})
+	if s := p.want(sg{flags: fA, seq: 601, ack: 1}); s.Options != (wire.Options{}) || s.Window < 60000 {
+		t.Errorf("window %d, options %+v", s.Window, s.Options)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	p := newPeer(t, Config{})
 	p.dial()

@@ -329,3 +329,21 @@ func TestSACKBesideData(t *testing.T) {
 	p.send(sg{flags: fA, seq: 1, ack: 1461, n: 100})
 	p.want(sg{flags: fA, seq: 1461, ack: 201})
 }
+
+// R2 counts from the last progress: a bad path that delivers something now and then is not given up.
+func TestSlowProgressIsProgress(t *testing.T) {
+	p := opened(t)
+	for i := range int64(40) {
+		p.write(100)
+		p.wantData(1+100*i, 100, 1)
+		for len(p.dev.out) == 0 { // Karn: the back-off stays while every ACK is ambiguous
+			p.advance(time.Second)
+		}
+		p.want(sg{flags: fA, seq: 1 + 100*i, ack: 1, n: 100})
+		p.send(sg{flags: fA, seq: 1, ack: 101 + 100*i})
+	}
+	p.wantState(StateEstablished)
+	if p.s.stats.Timeouts != 40 || p.since() < 10*giveUpAfter {
+		t.Error("time-outs", p.s.stats.Timeouts, p.since())
+	}
+}
