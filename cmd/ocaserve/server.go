@@ -101,7 +101,8 @@ func newServer(ctx context.Context, opts options, stdout io.Writer) (*server, er
 }
 
 func (s *server) openContent() (err error) {
-	if s.catalogue, err = content.Open(s.opts.dir, content.Options{}); err != nil {
+	catalogue := content.Options{MaxOpen: openFiles(descriptorLimit()), MaxNames: 32 << 10}
+	if s.catalogue, err = content.Open(s.opts.dir, catalogue); err != nil {
 		return fmt.Errorf("cannot serve %s: %w", s.opts.dir, err)
 	}
 	s.closers = append(s.closers, s.catalogue.Close)
@@ -110,6 +111,20 @@ func (s *server) openContent() (err error) {
 	}
 	s.closers = append(s.closers, s.cache.Close)
 	return nil
+}
+
+// openFiles is how many files the catalogue may have open, of limit descriptors: the rest is for the relay's
+// sockets. Each large file that is being served takes one, and when there is none left requests for further
+// files wait, so that few of them would let few slow clients hold up everybody.
+func openFiles(limit uint64) int { return int(min(max(limit/3, 64), 16<<10)) }
+
+// descriptorLimit is the process's own; the Go runtime has raised it as far as it may.
+func descriptorLimit() uint64 {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 1024 // what most systems give
+	}
+	return uint64(l.Cur)
 }
 
 func (s *server) openLink() (err error) {
