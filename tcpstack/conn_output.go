@@ -101,7 +101,8 @@ func (c *Conn) worthSending(n, waiting int64) bool {
 	case n == waiting && (c.opt.noDelay || c.rec.Flight() == 0 || c.state.sentFin()):
 		return true // (2) all queued data can be sent, and nothing is in flight or Nagle is off
 	}
-	return c.rec.Flight() == 0 && n >= c.snd.maxWnd/2 // (3) half of the largest window
+	// (3) half of the largest window, with Nagle only if nothing is in flight
+	return (c.opt.noDelay || c.rec.Flight() == 0) && n >= c.snd.maxWnd/2
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).

@@ -340,10 +340,11 @@ func TestSlowProgressIsProgress(t *testing.T) {
 			p.advance(time.Second)
 		}
 		p.want(sg{flags: fA, seq: 1 + 100*i, ack: 1, n: 100})
+		p.skip()
 		p.send(sg{flags: fA, seq: 1, ack: 101 + 100*i})
 	}
 	p.wantState(StateEstablished)
-	if p.s.stats.Timeouts != 40 || p.since() < 10*giveUpAfter {
+	if p.s.stats.Timeouts < 40 || p.since() < 10*giveUpAfter {
 		t.Error("time-outs", p.s.stats.Timeouts, p.since())
 	}
 }

@@ -215,6 +215,13 @@ func TestSenderSillyWindow(t *testing.T) {
 	p.wantNone()
 	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(500)})
 	p.wantData(1, 500, 1)
+	p.send(sg{flags: fA, seq: 1, ack: 101, win: window(1000)})
+	p.wantData(501, 600, 1)
+	p.do(func(c *Conn) { c.SetNoDelay(false) })
+	p.send(sg{flags: fA, seq: 1, ack: 601, win: window(1000)})
+	p.wantNone() // half of the window, but 500 bytes are in flight
+	p.send(sg{flags: fA, seq: 1, ack: 1101, win: window(1000)})
+	p.wantData(1101, 1000, 1)
 }
 
 // Section 3.8.6: the window never shrinks, and 3.8.6.2.2: it opens in steps worth a segment.
