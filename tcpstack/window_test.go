@@ -378,3 +378,24 @@ func TestOvertakenWindowUpdate(t *testing.T) {
 		t.Error("window", p.host.c.snd.wnd)
 	}
 }
+
+// "Below half" is below: at exactly half there is no event yet.
+func TestNotsentLowatEdge(t *testing.T) {
+	p := opened(t)
+	p.do(func(c *Conn) { c.SetNotsentLowat(2920) })
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(1460)})
+	p.write(1460 + 2920)
+	p.wantData(1, 1460, 1)
+	p.do(func(c *Conn) { c.Room() })
+	before := p.host.writable
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(2920)})
+	p.wantData(1461, 1460, 1)
+	if p.host.writable != before {
+		t.Error("Writable at half")
+	}
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(4380)})
+	p.wantData(2921, 1460, 1)
+	if p.host.writable != before+1 {
+		t.Errorf("%d Writable events below half", p.host.writable-before)
+	}
+}
