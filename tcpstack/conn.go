@@ -17,7 +17,8 @@ type Handler interface {
 	Readable(c *Conn)
 	// Writable: unsent bytes fell below half of NotsentLowat after Room had returned 0.
 	Writable(c *Conn)
-	// Closed: the connection is gone; err is nil after an orderly close. The last event.
+	// Closed: the connection is gone; err is nil after an orderly close, and then it comes only when
+	// everything received has been read, or Close or Abort says that it will not be. The last event.
 	Closed(c *Conn, err error)
 }
 
