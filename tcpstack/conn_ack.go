@@ -35,7 +35,13 @@ func (c *Conn) inputAck(now mono.Time, seg *wire.Segment) bool {
 // isDuplicateAck is RFC 5681 section 2, DUPLICATE ACKNOWLEDGMENT.
 func (c *Conn) isDuplicateAck(seg *wire.Segment, ack, una, next int64) bool {
 	return ack == una && una < next && len(seg.Payload) == 0 && seg.Flags&wire.FIN == 0 &&
-		int64(seg.Window)<<c.snd.scale == c.snd.wnd
+		c.offered(seg.Window) == c.snd.wnd
+}
+
+// offered is a window field in bytes, as far as we make use of it. A window can be 1 GiB (RFC 7323 section
+// 2.3), and a peer that acknowledges what it never received would have us keep all of it.
+func (c *Conn) offered(field uint16) int64 {
+	return min(int64(field)<<c.snd.scale, c.shard.stack.cfg.MaxSendBuffer)
 }
 
 // updateWindow takes SEG.WND if the segment is not older than the one that set it last (section
@@ -45,7 +51,7 @@ func (c *Conn) updateWindow(seg *wire.Segment, ack int64) {
 	if !newer {
 		return
 	}
-	c.snd.wnd = int64(seg.Window) << c.snd.scale
+	c.snd.wnd = c.offered(seg.Window)
 	c.snd.wl1, c.snd.wl2 = seg.Seq, ack
 	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
 	if c.snd.wnd > 0 {

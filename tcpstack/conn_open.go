@@ -163,7 +163,7 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 	c.snd.wl1, c.snd.wl2 = seg.Seq, 0
 	c.snd.wnd = int64(seg.Window)
 	if seg.Flags&wire.SYN == 0 {
-		c.snd.wnd <<= c.snd.scale
+		c.snd.wnd = c.offered(seg.Window)
 	}
 	c.snd.maxWnd = c.snd.wnd
 	c.startSending(now)

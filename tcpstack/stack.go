@@ -23,6 +23,7 @@ type Config struct {
 
 	ReceiveBuffer    int   // bytes per connection at first; 0: 64 KiB
 	MaxReceiveBuffer int   // what auto-tuning may grow it to; 0: 4 MiB
+	MaxSendBuffer    int64 // bytes in flight per connection; 0: 16 MiB
 	NotsentLowat     int64 // unsent bytes per connection, see Conn.Room; 0: 256 KiB
 	MaxConns         int   // connections per shard; 0: 131072
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
@@ -44,6 +45,9 @@ func (c *Config) setDefaults() error {
 	def(&c.MaxConns, 128<<10)
 	def(&c.MaxHalfOpen, 4096)
 	def(&c.MaxReassembly, 64<<20)
+	if c.MaxSendBuffer == 0 {
+		c.MaxSendBuffer = 16 << 20
+	}
 	if c.NotsentLowat == 0 {
 		c.NotsentLowat = 256 << 10
 	}
