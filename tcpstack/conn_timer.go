@@ -135,8 +135,8 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 		c.snd.stalledSince = now
 	}
 	// RFC 9293 section 3.8.6.1: a peer that shut its window over what it was sent and still answers is
-	// probed for as long as it likes.
-	probing := c.snd.wnd == 0 && now.Sub(c.rcv.lastHeard) < giveUpAfter
+	// probed for as long as it likes, if somebody owns the connection.
+	probing := c.snd.wnd == 0 && !c.orphan && now.Sub(c.rcv.lastHeard) < giveUpAfter
 	if now.Sub(c.snd.stalledSince) > giveUpAfter && !probing {
 		c.shard.stats.GaveUp++
 		c.abort(now, ErrTimeout)

@@ -6,6 +6,26 @@ import (
 	"time"
 )
 
+// A peer that shuts its window over what is in flight, and goes on saying so, does not keep an orphan.
+func TestWindowShutOverOrphan(t *testing.T) {
+	p := opened(t)
+	p.write(1000)
+	p.wantData(1, 1000, 1)
+	p.do(func(c *Conn) { c.Close() })
+	p.skip()
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(0)})
+	for range 100 {
+		p.advance(5 * time.Second)
+		if len(p.dev.out) > 0 {
+			p.skip()
+			p.put(sg{flags: fA, seq: 1, ack: 1, win: window(0)})
+			p.settle()
+		}
+	}
+	p.skip()
+	p.wantClosed(ErrTimeout)
+}
+
 // However large a window the peer offers, and however many bytes it says it has, what is in flight is bounded.
 func TestInFlightIsBounded(t *testing.T) {
 	const limit = 300_000
