@@ -111,7 +111,7 @@ func echoOnce(t *testing.T, addr string, seed uint64) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	sent := make([]byte, 8<<20)
+	sent := make([]byte, 4<<20)
 	rand.NewChaCha8([32]byte{byte(seed)}).Read(sent)
 	go func() {
 		c.Write(sent)
