@@ -87,7 +87,7 @@ func TestCloseUnblocks(t *testing.T) {
 	a, b := live(t)
 	c, _, _ := accepted(t, a, b)
 	var wg sync.WaitGroup
-	for range 3 {
+	for range 12 {
 		wg.Go(func() {
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 				t.Error("read:", err)
