@@ -37,6 +37,7 @@ var layers = []struct {
 // peers are the imports allowed inside one layer, each with the reason.
 var peers = []struct{ from, to, why string }{
 	{"tcpstack/link/*", "tcpstack/link/*", "middleware wraps links, relay ends in a memory pair"},
+	{"tcpstack/netsim", "tcpstack/link/gso", "superframes are cut before they meet a simulated wire"},
 	{"internal/*", "internal/*", "helpers of one kind"},
 }
 
