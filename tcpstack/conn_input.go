@@ -210,6 +210,9 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		p, off = p[min(int64(len(p)), -off):], 0
 	}
 	inOrder := off <= c.in.Next() && c.in.Holes() == 0
+	if c.held() && c.shard.pressed() {
+		return // the last quarter of the memory is for connections that an application serves
+	}
 	got, _ := c.in.Insert(off, p)
 	c.shard.stats.BytesReceived += uint64(got)
 	if got > 0 {

@@ -19,7 +19,7 @@ const (
 )
 
 // filterTimeout is how long a connection may stay behind a filter.
-const filterTimeout = 30 * time.Second
+const filterTimeout = 10 * time.Second
 
 // filterHandler is the handler of a connection that its listener's filter holds back.
 type filterHandler struct{ l *Listener }
@@ -39,6 +39,12 @@ func (h filterHandler) Closed(*Conn, error) {}
 
 // Timer ends a connection that has said nothing for too long.
 func (h filterHandler) Timer(c *Conn, _ mono.Time) { c.Abort() }
+
+// held reports that c is behind its listener's filter.
+func (c *Conn) held() bool {
+	_, ok := c.handler.(filterHandler)
+	return ok
+}
 
 // passes reports whether the bytes received first satisfy the filter.
 func (f Filter) passes(p []byte) bool {

@@ -33,7 +33,7 @@ func (s *Shard) resetHalfOpen(flow *wire.Flow, seg *wire.Segment) {
 // answerSyn remembers a SYN in the cache and answers it; with no room left the SYN-ACK is a cookie, and
 // nothing is remembered.
 func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire.Segment) {
-	if s.full() && s.waits.head == nil || l.full() {
+	if s.full() && s.waits.head == nil || l.full() || s.pressed() {
 		s.stats.Drops[dropBacklog]++
 		s.stats.ListenOverflows++
 		return
@@ -93,7 +93,7 @@ func (s *Shard) completeOpen(now mono.Time, l *Listener, flow *wire.Flow, seg *w
 		s.sendReset(flow, seg)
 		return
 	}
-	if l.full() || !s.makeRoom() {
+	if l.full() || s.pressed() || !s.makeRoom() {
 		s.stats.ListenOverflows++ // the peer will say it again
 		return
 	}
@@ -120,6 +120,10 @@ func (s *Shard) answerHalfOpen(e *syn.Entry) {
 
 // full reports whether the shard holds as many connections as it may.
 func (s *Shard) full() bool { return len(s.flows) >= s.stack.cfg.MaxConns }
+
+// pressed reports that three quarters of the receive memory are taken: new connections are refused, so that
+// those there are can go on (what unread or dribbled requests hold, their time-outs give back).
+func (s *Shard) pressed() bool { return s.blocks.InUse() > s.stack.cfg.MaxReassembly/4*3 }
 
 // makeRoom reports whether there is a place for one connection more. At the limit the oldest in TIME-WAIT
 // gives up its own: turning away the living for the dead would be the worse breach, and timestamps or ISNs

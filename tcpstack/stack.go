@@ -27,7 +27,7 @@ type Config struct {
 	NotsentLowat     int64 // unsent bytes per connection, see Conn.Room; 0: 256 KiB
 	MaxConns         int   // connections per shard; 0: 131072
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
-	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 64 MiB
+	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB
 
 	Congestion string           // congestion control of new connections; "": congestion.Default
 	Clock      func() mono.Time // nil: mono.Now
@@ -44,7 +44,7 @@ func (c *Config) setDefaults() error {
 	def(&c.MaxReceiveBuffer, 4<<20)
 	def(&c.MaxConns, 128<<10)
 	def(&c.MaxHalfOpen, 4096)
-	def(&c.MaxReassembly, 64<<20)
+	def(&c.MaxReassembly, 256<<20)
 	if c.MaxSendBuffer == 0 {
 		c.MaxSendBuffer = 16 << 20
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -83,7 +82,9 @@ func newServer(ctx context.Context, opts options, stdout io.Writer) (*server, er
 	if s.choice, err = chooseLink(opts.link.Net, probeTun); err != nil {
 		return nil, err
 	}
-	s.https, s.http = opts.link.ports(s.net)
+	if s.https, s.http, err = opts.link.ports(s.net); err != nil {
+		return nil, err
+	}
 	for _, step := range []func() error{
 		func() error { return s.openLog(stdout) },
 		s.openContent,
@@ -132,7 +133,11 @@ func (s *server) openLink() (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.link.Close)
-	s.stack, err = tcpstack.New(tcpstack.Config{Addrs: s.opts.link.plan.addrs()}, s.link.stack.Queues())
+	s.stack, err = tcpstack.New(tcpstack.Config{
+		Addrs: s.opts.link.plan.addrs(),
+		// Requests are small: what clients pipeline and we do not read yet stays theirs to hold.
+		ReceiveBuffer: 16 << 10,
+	}, s.link.stack.Queues())
 	return err
 }
 
@@ -157,49 +162,6 @@ func (s *server) closeRoutes() error {
 		r.Listener.Close()
 	}
 	return nil
-}
-
-// openCerts loads the user's certificate, or makes one for every name the server may be called by.
-func (s *server) openCerts() (err error) {
-	if s.https == portOff {
-		return nil
-	}
-	pair := ktls.CertPair{Cert: s.opts.tls.Cert, Key: s.opts.tls.Key}
-	if pair.Cert == "" {
-		dir, err := stateDir("tls")
-		if err != nil {
-			return err
-		}
-		if pair, s.selfSigned, err = ktls.SelfSigned(dir, s.names()); err != nil {
-			return err
-		}
-	}
-	s.certs, err = ktls.NewStore(pair)
-	return err
-}
-
-// names are what a client may call this server.
-func (s *server) names() []string {
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	for _, a := range s.opts.link.plan.addrs() {
-		names = append(names, a.String())
-	}
-	if s.clients == nil {
-		return names
-	}
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, host)
-	}
-	if h := s.opts.link.Listen; h != "" && h != "localhost" {
-		return append(names, h)
-	}
-	addrs, _ := net.InterfaceAddrs() // best effort: a name too few only means a warning in the client
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback() {
-			names = append(names, p.Addr().String())
-		}
-	}
-	return names
 }
 
 // start runs the stacks until life ends; a link that fails is reported.
