@@ -62,6 +62,7 @@ func parse(args []string, stdout, stderr io.Writer) (cmd command, done bool, err
 		kong.Name("ocaserve"),
 		kong.Description("An HTTPS origin for video and large files with its own TCP/IP stack. Exit status: 0 done, 1 failed, 2 usage."),
 		kong.DefaultEnvars("OCASERVE"),
+		kong.Vars{"cache": defaultCache(memoryTotal()).String()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { panic(helped{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -85,7 +86,8 @@ func parse(args []string, stdout, stderr io.Writer) (cmd command, done bool, err
 func usageFrom(err error) error {
 	where := "ocaserve --help"
 	if p, ok := errors.AsType[*kong.ParseError](err); ok && p.Context != nil && p.Context.Command() != "" {
-		where = "ocaserve " + strings.Fields(p.Context.Command())[0] + " --help"
+		words, _, _ := strings.Cut(p.Context.Command(), " <") // without the arguments
+		where = "ocaserve " + words + " --help"
 	}
 	return usagef("%w; see %s", err, where)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -107,7 +108,20 @@ func (c *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 		}
 		table = sub
 	}
-	return scalar(value), nil
+	value = scalar(value)
+	return value, c.try(flag, value)
+}
+
+// try parses a value aside: kong's own complaint would not say that it comes from the file.
+func (c *configFile) try(flag *kong.Flag, value any) error {
+	if value == nil {
+		return nil
+	}
+	aside := reflect.New(flag.Target.Type()).Elem()
+	if err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), aside); err != nil {
+		return fmt.Errorf("--config %s: %s", c.name, strings.TrimPrefix(err.Error(), "--"+flag.Name+": "))
+	}
+	return nil
 }
 
 // scalar turns TOML's numbers into text, so that `https = 443` and `https = "443"` mean the same.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ type genFlags struct {
 	Titles   int           `default:"1" placeholder:"N" help:"How many titles (${default})."`
 	Duration time.Duration `default:"60s" help:"Length of each, rounded up to whole segments of 4 s (${default})."`
 	Ladder   string        `placeholder:"SPEC" help:"Renditions, as 360p-800k,720p-3000k,1080p-6000k."`
-	Files    []size        `placeholder:"SIZE,..." help:"Plain files of these sizes beside the titles."`
+	Files    []size        `placeholder:"SIZE" help:"Plain files of these sizes beside the titles, as 64k,1GiB."`
 }
 
 // run generates; interrupted, it goes on from there the next time.
@@ -30,6 +31,9 @@ func (f *genFlags) run(ctx context.Context, stdout io.Writer) error {
 	opts, err := f.options()
 	if err != nil {
 		return err
+	}
+	if err := os.MkdirAll(f.Dir, 0o755); err != nil {
+		return fmt.Errorf("cannot generate into %s: %w; name a folder that may be written to", f.Dir, err)
 	}
 	var written int64
 	opts.Progress = func(done, _ int64) { written = done }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"ocaserve/content"
 )
@@ -43,20 +45,32 @@ func demoText(s *server, dir string, title content.DemoTitle) string {
 	text := fmt.Sprintf("\n  title    %s\n  folder   %s\n  link     %s\n  why      %s\n",
 		title.Note, dir, s.linkLine(), s.why+s.link.note)
 	base := s.url("https")
-	curl := "curl"
+	curl, play := "curl", "ffplay"
 	if base == "" {
 		base = s.url("http")
 	} else {
 		text += fmt.Sprintf("  tls      %s\n", s.tlsLine())
 		if s.selfSigned != "" {
-			curl += " --cacert " + s.selfSigned
+			curl += " --cacert " + shellWord(s.selfSigned)
+			play += " -tls_verify 0" // version 8 and later verify unless told otherwise
 		}
 	}
 	text += fmt.Sprintf("\n  fetch    %s %s%s\n", curl, base, title.Master)
-	text += fmt.Sprintf("  play     ffplay %s%s\n", base, title.Master)
+	text += fmt.Sprintf("  play     %s %s%s\n", play, base, title.Master)
 	text += fmt.Sprintf("  watch    %s%s in a browser", base, title.Page)
 	if s.selfSigned != "" && s.certs != nil {
 		text += ", which will ask whether to trust the self-signed certificate"
 	}
 	return text + "\n  stop     Ctrl-C\n\n"
+}
+
+// shellWord quotes a path that a shell would take for more than one word.
+func shellWord(s string) string {
+	special := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, special) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -28,7 +28,7 @@ func (s *server) openLog(stdout io.Writer) (err error) {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("--access-log: %w", err)
+		return fmt.Errorf("--access-log: %w; name a file that may be written to, or - for standard output", err)
 	}
 	s.closers = append(s.closers, s.log.Close)
 	return nil

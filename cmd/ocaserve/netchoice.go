@@ -38,9 +38,15 @@ func chooseLink(net string, probe func() error) (choice, error) {
 
 // ports are the ports of a link. Over a TUN the stack's address is its own, so the well-known ports are free;
 // a relay listens on the machine's address, where they belong to root and often to somebody else.
-func (l *linkOptions) ports(net string) (https, http port) {
+// One flag may name the other's default, so that a clash shows only here.
+func (l *linkOptions) ports(net string) (https, http port, err error) {
 	if net == "tun" {
-		return l.HTTPS.or(443), l.HTTP.or(80)
+		https, http = l.HTTPS.or(443), l.HTTP.or(80)
+	} else {
+		https, http = l.HTTPS.or(8443), l.HTTP.or(8080)
 	}
-	return l.HTTPS.or(8443), l.HTTP.or(8080)
+	if https == http {
+		return 0, 0, usagef("HTTPS and HTTP are both on port %s over %s; give them different ports with --https and --http", https, net)
+	}
+	return https, http, nil
 }

@@ -15,7 +15,7 @@ import (
 type netFlags struct {
 	Net    string `enum:"auto,tun,relay" default:"auto" help:"Link: ${enum}. auto takes tun where permitted, else relay."`
 	Addr   string `default:"198.18.0.2/24" placeholder:"ADDR/LEN" help:"The stack's own address (${default}). The host's side of a TUN gets the subnet's first address."`
-	Listen string `placeholder:"HOST" help:"relay: the address of this machine to accept on; all if empty."`
+	Listen string `placeholder:"HOST" help:"relay: the address of this machine to accept on; without it all for serve, localhost for demo."`
 	HTTPS  port   `name:"https" placeholder:"PORT|off" help:"HTTPS port: 443 over tun, 8443 over relay."`
 	HTTP   port   `name:"http" placeholder:"PORT|off" help:"HTTP port: 80 over tun, 8080 over relay."`
 	Shards int    `placeholder:"N" help:"Event loops, each with its own link queue; one per CPU if not given."`
@@ -33,7 +33,7 @@ type tlsFlags struct {
 
 // originFlags choose what is kept, logged and allowed.
 type originFlags struct {
-	Cache     size          `default:"256MiB" placeholder:"SIZE" help:"Memory for the page cache (${default})."`
+	Cache     size          `default:"${cache}" placeholder:"SIZE" help:"Memory for the page cache, taken as it fills; a quarter of this machine's, here ${default}."`
 	AccessLog string        `placeholder:"FILE|-" help:"Write an access log to a file, or to standard output."`
 	LogFormat string        `name:"access-log-format" enum:"combined,json" default:"combined" help:"Access log format: ${enum}."`
 	Listing   bool          `default:"true" negatable:"" help:"Answer a folder's URL with a listing."`
@@ -84,6 +84,9 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 	if o.Drain < 0 {
 		return options{}, usagef("--drain-timeout %v is negative; 0s cuts running responses off", o.Drain)
 	}
+	if total := memoryTotal(); total > 0 && int64(o.Cache) > total {
+		return options{}, usagef("--cache %s is more than this machine's memory, %s; a quarter of that is the default", o.Cache, size(total))
+	}
 	l, err := n.options()
 	if err != nil {
 		return options{}, err
@@ -117,9 +120,6 @@ func (n netFlags) options() (linkOptions, error) {
 	}
 	if n.HTTPS == portOff && n.HTTP == portOff {
 		return linkOptions{}, usagef("--https off and --http off leave nothing to serve; give one a port")
-	}
-	if n.HTTPS == n.HTTP && n.HTTPS != 0 {
-		return linkOptions{}, usagef("--https and --http are both %s; give them different ports", n.HTTPS)
 	}
 	if n.Shards < 0 || n.Shards > 256 {
 		return linkOptions{}, usagef("--shards %d is out of range; use 1..256", n.Shards)

@@ -87,10 +87,10 @@ func newServer(ctx context.Context, opts options, stdout io.Writer) (*server, er
 	}
 	for _, step := range []func() error{
 		func() error { return s.openLog(stdout) },
+		s.openCerts,
 		s.openContent,
 		s.openLink,
 		func() error { return s.openRelay(ctx) },
-		s.openCerts,
 		s.openOrigin,
 	} {
 		if err := step(); err != nil {
