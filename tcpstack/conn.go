@@ -35,7 +35,6 @@ type Conn struct {
 	shard   *Shard
 	handler Handler
 	flow    wire.Flow
-	hash    uint32
 	state   State
 
 	timer  pacing.Timer          // in the shard's wheel, due at the earliest of timers or sooner

@@ -71,11 +71,10 @@ type wireTap struct {
 
 // sent is a packet the stack has sent.
 type sent struct {
-	at   mono.Time
-	ip   wire.IPHeader
-	seg  wire.Segment // TCP
-	raw  []byte       // anything else: the IP packet
-	last bool
+	at  mono.Time
+	ip  wire.IPHeader
+	seg wire.Segment // TCP
+	raw []byte       // anything else: the IP packet
 }
 
 func (d *wireTap) Caps() link.Caps      { return d.caps }
