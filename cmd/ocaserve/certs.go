@@ -46,7 +46,7 @@ func (s *server) names() []string {
 	if host, err := os.Hostname(); err == nil {
 		names = append(names, host)
 	}
-	if h := s.opts.link.Listen; h != "" && h != "localhost" {
+	if h := s.opts.link.listenName(); h != "" && h != "localhost" {
 		return append(names, h)
 	}
 	addrs, _ := net.InterfaceAddrs() // best effort: a name too few only means a warning in the client

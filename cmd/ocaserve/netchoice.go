@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 
 	"ocaserve/tcpstack/link/fault"
 )
@@ -34,6 +35,14 @@ func chooseLink(net string, probe func() error) (choice, error) {
 		return choice{"relay", "a TUN is not possible here: " + err.Error()}, nil
 	}
 	return choice{"tun", "/dev/net/tun is here and this process may use it"}, nil
+}
+
+// listenName is --listen as a name that clients can use: "" where it means every address of the machine.
+func (l *linkOptions) listenName() string {
+	if a, err := netip.ParseAddr(l.Listen); err == nil && a.IsUnspecified() {
+		return ""
+	}
+	return l.Listen
 }
 
 // ports are the ports of a link. Over a TUN the stack's address is its own, so the well-known ports are free;

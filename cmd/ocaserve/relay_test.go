@@ -49,3 +49,11 @@ func freePort(t *testing.T) port {
 	defer l.Close()
 	return portOf(l)
 }
+
+func TestListenName(t *testing.T) {
+	for listen, want := range map[string]string{"": "", "0.0.0.0": "", "::": "", "127.0.0.1": "127.0.0.1", "example.org": "example.org"} {
+		if got := (&linkOptions{netFlags: netFlags{Listen: listen}}).listenName(); got != want {
+			t.Errorf("%q: got %q, want %q", listen, got, want)
+		}
+	}
+}

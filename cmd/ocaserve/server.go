@@ -243,7 +243,7 @@ func (s *server) url(scheme string) string {
 	}
 	host := s.opts.link.plan.Stack[0].Addr().String()
 	if s.clients != nil {
-		if host = s.opts.link.Listen; host == "" {
+		if host = s.opts.link.listenName(); host == "" {
 			host = "localhost"
 		}
 	}
