@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,9 @@ func (f *genFlags) run(ctx context.Context, stdout io.Writer) error {
 	var written int64
 	opts.Progress = func(done, _ int64) { written = done }
 	if err := content.Gen(ctx, f.Dir, opts); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted; the same command goes on from there")
+		}
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s, %d titles and %d files; ocaserve serve %[1]s serves it\n", f.Dir, size(written), f.Titles, len(opts.Files))

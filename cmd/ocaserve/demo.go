@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"ocaserve/content"
@@ -32,7 +35,13 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(stdout, "making a title to show, which takes some seconds the first time ...")
-	title, err := content.Demo(ctx, dir)
+	making, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	title, err := content.Demo(making, dir)
+	interrupted := making.Err() != nil
+	stop()
+	if err != nil && interrupted {
+		return errors.New("interrupted while making the demo title; run demo again to make it")
+	}
 	if err != nil {
 		return fmt.Errorf("making the demo title under %s: %w", dir, err)
 	}
