@@ -50,15 +50,21 @@ func watchStalls(t *testing.T, p *pair, client, server *app, rtt time.Duration) 
 	progress := func() int64 { return int64(client.got.Len()) + server.c.rec.Una() }
 	last, had := p.now, progress()
 	var allowed time.Duration // what the time-outs since then explain
-	// The timer that fires was armed with the time-out of then: the largest since the last progress.
-	rto, timeouts := server.c.rec.RTO(), p.b.stats.Timeouts
+	// What a time-out explains is what its timer had to run, at most, since the last progress.
+	armed := func() time.Duration {
+		if at := server.c.rec.Deadline(); at != mono.Never {
+			return at.Sub(p.now)
+		}
+		return 0
+	}
+	rto, timeouts := armed(), p.b.stats.Timeouts
 	for !client.eof && p.now < limit {
 		p.step(p.now.Add(time.Millisecond)) // the bad wire holds packets back on a clock of its own
 		if n := p.b.stats.Timeouts; n > timeouts {
 			allowed += time.Duration(n-timeouts) * rto
 			timeouts = n
 		}
-		rto = max(rto, server.c.rec.RTO())
+		rto = max(rto, armed())
 		if progress() == had {
 			continue
 		}
@@ -67,7 +73,7 @@ func watchStalls(t *testing.T, p *pair, client, server *app, rtt time.Duration) 
 			t.Fatalf("%v without progress, %v explained", gap, most)
 		}
 		longest = max(longest, gap)
-		last, had, allowed, rto = p.now, progress(), 0, server.c.rec.RTO()
+		last, had, allowed, rto = p.now, progress(), 0, armed()
 	}
 	if !client.eof {
 		t.Fatal("the transfer did not end")
