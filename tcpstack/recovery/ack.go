@@ -13,6 +13,14 @@ type AckInfo struct {
 	SACK  []stream.Range // as in the segment, newest first; not kept
 	IsDup bool           // a duplicate ACK as RFC 5681 section 2 defines it; used without SACK only
 	RTT   time.Duration  // what the echoed timestamp measures; 0: no timestamps
+
+	// Echo is the latest instant at which a segment with the echoed timestamp can have left: the end of
+	// the timestamp clock's tick, so that Echo before a transmission proves that another is meant. 0: no
+	// timestamps.
+	Echo mono.Time
+	// Unsent is how many bytes the connection could send now if the congestion window allowed: queued and
+	// within the peer's window. Used by F-RTO and RTORestart only.
+	Unsent int64
 }
 
 // An Outcome is what an ACK or a time-out changed.
@@ -33,6 +41,12 @@ type Outcome struct {
 	Invalid   uint8 // blocks, or an ACK, that cannot be true, and were ignored
 
 	RTT time.Duration // the most recent round trip this ACK measured; 0: none
+
+	LostAgain int64        // of Lost: bytes whose retransmission was lost too (RFC 5681 section 4.3)
+	DSACK     stream.Range // bytes that the peer says it received twice (RFC 2883); empty: none
+	Undo      Undo         // an earlier reduction of the window proved needless; comes before Entered
+	ProbeLoss bool         // Entered because a loss probe repaired the only loss (RFC 8985 section 7.4.2)
+	Kind      Timer        // which timer Timeout acted on
 }
 
 // A sample collects what an ACK says about the round-trip time.
@@ -41,6 +55,8 @@ type sample struct {
 	ackedEnd mono.Time // of the last
 	sacked   mono.Time // latest transmission of the bytes SACKed
 	karn     bool      // the cumulative ACK covers a retransmission: ambiguous
+
+	evidence
 }
 
 // Ack digests an ACK. An ACK above Next changes nothing (the caller answers it, RFC 9293 section
@@ -51,7 +67,8 @@ func (s *Sender) Ack(now mono.Time, a AckInfo) Outcome {
 		o.Invalid = 1
 		return o
 	}
-	var rtt sample
+	o.DSACK = s.dsack(&a)
+	rtt := sample{evidence: s.gather(now, &a)}
 	s.takeAck(a.Ack, &o, &rtt)
 	if s.sack {
 		s.takeSACK(a.SACK, &o, &rtt)
@@ -59,9 +76,12 @@ func (s *Sender) Ack(now mono.Time, a AckInfo) Outcome {
 		s.countDup(&o)
 	}
 	s.takeSample(now, a.RTT, &o, rtt)
-	s.judge(&o)
+	s.judge(now, &a, &o, &rtt.evidence)
 	if o.Acked > 0 {
-		s.restartTimer(now)
+		s.restartTimer(now, a.Unsent)
+	}
+	if s.rack.on {
+		s.settleProbe(now, &a, &o)
 	}
 	return o
 }
@@ -79,6 +99,7 @@ func (s *Sender) takeAck(ack int64, o *Outcome, rtt *sample) {
 		if e.mark&sacked == 0 {
 			o.Delivered += to - from
 			rtt.cumulative(e)
+			rtt.delivered(e, to)
 		}
 		s.unmark(e, to-from)
 		from = to
@@ -112,6 +133,7 @@ func (s *Sender) unmark(e *burst, n int64) {
 func (r *sample) cumulative(e *burst) {
 	if e.xmit > 1 {
 		r.karn = true
+		r.rexmitted = true
 	}
 	if !r.acked.IsSet() {
 		r.acked = e.sent
@@ -150,16 +172,29 @@ func (s *Sender) takeSample(now mono.Time, echoed time.Duration, o *Outcome, r s
 }
 
 // judge moves the state and runs the loss detector.
-func (s *Sender) judge(o *Outcome) {
+func (s *Sender) judge(now mono.Time, a *AckInfo, o *Outcome, v *evidence) {
+	was := s.state
+	if s.undo.on {
+		s.judgeUndo(now, a, o, v)
+	}
 	if s.state >= CWR && s.una >= s.recover {
 		s.move(evRecovered)
 		o.Exited = true
+		s.undo.close(s.next)
 	}
-	if s.state == Loss {
+	if s.rack.on {
+		s.adaptReoWnd(o, was >= Recovery && s.state < Recovery)
+		s.rack.update(now, v)
+	} else if s.state == Loss {
 		return // RFC 6675 section 5.1, RFC 6582 section 3.2 step 2: not before the recovery point is acknowledged
 	}
 	o.PartialAck = s.state == Recovery && o.Acked > 0
-	s.detect(o)
+	s.detect(now, o)
+	s.settle(o)
+}
+
+// settle moves the state after a detector has run.
+func (s *Sender) settle(o *Outcome) {
 	switch {
 	case s.state < Recovery && s.lostBytes > 0:
 		s.enterRecovery(o)
@@ -171,10 +206,13 @@ func (s *Sender) judge(o *Outcome) {
 }
 
 // detect runs the loss detector that fits the connection.
-func (s *Sender) detect(o *Outcome) {
-	if s.sack {
+func (s *Sender) detect(now mono.Time, o *Outcome) {
+	switch {
+	case s.rack.on:
+		s.detectRACK(now, o)
+	case s.sack:
 		s.detectSACK(o)
-	} else {
+	default:
 		s.detectNewReno(o)
 	}
 }
@@ -185,6 +223,8 @@ func (s *Sender) enterRecovery(o *Outcome) {
 	s.recover = s.next
 	s.rescued = s.una - 1
 	s.owed = true
+	s.resetProbe()
+	s.undo.open(s.una, o.Entered, false)
 }
 
 // markLost judges the unSACKed bytes of [from, to) lost, and returns how many had not been judged so

@@ -9,7 +9,7 @@ import (
 // of them and never across bytes that are not lost: rule 1 of NextSeg (RFC 6675 section 4). The caller
 // sends what it can of the range's front and says so with Sent; until then the answer stays the same.
 func (s *Sender) Retransmit(max int64) (stream.Range, bool) {
-	if max <= 0 || s.cursor >= s.lostEdge {
+	if max <= 0 || s.cursor >= s.lostEdge || s.undo.frto == frtoSecond {
 		return stream.Range{}, false
 	}
 	all := s.board.all()
@@ -34,7 +34,9 @@ func (s *Sender) Retransmit(max int64) (stream.Range, bool) {
 // episode (RFC 6675 section 5 step (4.3); RFC 5681 section 3.2 step 3), and, without SACK, the one that a
 // partial ACK asks for (RFC 6582 section 3.2 step 3). The caller then takes one segment from Retransmit even
 // if Pipe is not below the congestion window.
-func (s *Sender) MustRetransmit() bool { return s.owed && s.cursor < s.lostEdge }
+func (s *Sender) MustRetransmit() bool {
+	return s.owed && s.cursor < s.lostEdge && s.undo.frto != frtoSecond
+}
 
 // waits reports whether e is lost and not under way again.
 func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
@@ -44,9 +46,11 @@ func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
 // Recovery and with SACK.
 //
 // Rule 3 offers the first hole below the highest SACKed byte. Rule 4 offers the last hole once per recovery.
-// We deviate: a last hole that has been retransmitted already is not sent a third time.
+// We deviate: a last hole that has been retransmitted already is not sent a third time. With RACK there is
+// no rescue: time decides about what is not yet judged lost, and a retransmission that comes back decides
+// about the tail (RFC 8985 section 3.4).
 func (s *Sender) Rescue(max int64) (stream.Range, bool) {
-	if s.state != Recovery || !s.sack || max <= 0 {
+	if s.state != Recovery || !s.sack || s.rack.on || max <= 0 {
 		return stream.Range{}, false
 	}
 	n := min(max, int64(s.mss))
@@ -113,9 +117,13 @@ func (s *Sender) resentOne(now mono.Time, all []burst, i int) {
 	}
 	if e.mark&rexmit == 0 {
 		r := s.span(all, i)
+		if s.rexmitBytes == 0 {
+			s.rack.oldest = now
+		}
 		s.rexmitBytes += r.To - r.From
 		e.mark |= rexmit
 	}
+	s.undo.resent(now, s.state, s.span(all, i))
 	e.sent = now
 	e.xmit = max(e.xmit, e.xmit+1) // saturates
 }

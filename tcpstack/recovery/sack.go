@@ -81,6 +81,7 @@ func (s *Sender) countSacked(touched []burst, from, to int64, o *Outcome, rtt *s
 			s.sackedBytes += n
 			o.Sacked += n
 			rtt.selective(e)
+			rtt.selected(e, end)
 		}
 		from = end
 	}

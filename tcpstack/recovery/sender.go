@@ -13,6 +13,26 @@ type Config struct {
 	SACK       bool          // both sides sent SACK-permitted
 	InitialRTO time.Duration // before the first RTT sample; 0: 1 s (RFC 6298 (2.1)); 3 s if the SYN was lost (5.7)
 	MinRTO     time.Duration // what the RTO keeps above SRTT at least; 0: 200 ms
+
+	Detector    Detector      // who judges segments lost; RACK needs SACK and gives way to the base without
+	MaxAckDelay time.Duration // TLP.max_ack_delay: what a peer may delay a lone ACK by; 0: 200 ms
+	Undo        bool          // find out needless retransmissions: Eifel (RFC 3522), D-SACK, F-RTO (RFC 5682)
+	RTORestart  bool          // RFC 7765; needs AckInfo.Unsent
+}
+
+// A Detector is a way to judge segments lost.
+type Detector uint8
+
+const (
+	DetectorBase Detector = iota // RFC 6675 with SACK, RFC 6582 without
+	DetectorRACK                 // RACK-TLP, RFC 8985
+)
+
+func (d Detector) String() string {
+	if d == DetectorRACK {
+		return "rack"
+	}
+	return "base"
 }
 
 const (
@@ -22,6 +42,9 @@ const (
 	maxRTO            = 60 * time.Second // RFC 6298 (2.5): "at least 60 seconds"
 
 	dupThresh = 3 // RFC 5681, RFC 6675 section 2
+
+	defaultMaxAckDelay = 200_000 // microseconds: what stacks delay a lone ACK by at most in practice
+	rtoRestartThresh   = 4       // rrthresh of RFC 7765 section 4
 )
 
 // A Sender is the recovery state of one connection's outgoing stream. It belongs to the connection and is
@@ -45,16 +68,29 @@ type Sender struct {
 	rto     time.Duration // without back-off
 	minRTO  time.Duration
 	mss     int32
+	maxAck  int32 // TLP.max_ack_delay in microseconds
 	dupAcks uint16
 	backoff uint8 // doublings of rto (RFC 6298 (5.5))
 	state   State
 	sack    bool
 	owed    bool // see MustRetransmit
+	restart bool // RFC 7765
+	auxKind Timer
+	aux     mono.Time // RACK's reordering timer or TLP's PTO, as auxKind says; mono.Never: off
+	rack    rack
+	probe   probe
+	undo    undo
 }
 
 // Init makes s ready for a stream of which nothing has been sent.
 func (s *Sender) Init(c Config) {
-	*s = Sender{timer: mono.Never, recover: -1, rescued: -1, sack: c.SACK}
+	*s = Sender{timer: mono.Never, aux: mono.Never, recover: -1, rescued: -1, sack: c.SACK, restart: c.RTORestart}
+	s.rack = rack{on: c.SACK && c.Detector == DetectorRACK, round: -1, mult: 1}
+	s.undo = undo{on: c.Undo, from: -1}
+	s.maxAck = defaultMaxAckDelay
+	if c.MaxAckDelay > 0 {
+		s.maxAck = int32(min(c.MaxAckDelay, maxRTO) / time.Microsecond)
+	}
 	s.minRTO, s.rto = c.MinRTO, c.InitialRTO
 	if s.minRTO <= 0 {
 		s.minRTO = defaultMinRTO
@@ -108,6 +144,7 @@ func (s *Sender) Sent(now mono.Time, from, to int64) {
 	if from > s.next {
 		panic("recovery: Sent leaves a gap above Next")
 	}
+	old := s.next
 	if from < s.next {
 		s.resent(now, max(from, s.una), min(to, s.next))
 		from = s.next
@@ -119,6 +156,11 @@ func (s *Sender) Sent(now mono.Time, from, to int64) {
 	// seconds".
 	if s.timer == mono.Never && s.Flight() > 0 {
 		s.timer = now.Add(s.RTO())
+	}
+	if s.probe.due {
+		s.probeSent(old)
+	} else if s.next > old {
+		s.armProbe(now)
 	}
 }
 

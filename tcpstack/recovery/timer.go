@@ -14,8 +14,22 @@ func (s *Sender) RTO() time.Duration {
 	return s.rto << s.backoff
 }
 
+// A Timer says what Timeout was about.
+type Timer uint8
+
+const (
+	TimerNone    Timer = iota // it was called too early
+	TimerRTO                  // RFC 6298
+	TimerReorder              // RACK's reordering timer (RFC 8985 section 6.2 step 5)
+	TimerProbe                // TLP's PTO: Probe has what to send, if anything (section 7.3)
+)
+
+func (t Timer) String() string {
+	return [...]string{"none", "rto", "reorder", "probe"}[t&3]
+}
+
 // Deadline is when Timeout is due; mono.Never while nothing is in flight.
-func (s *Sender) Deadline() mono.Time { return s.timer }
+func (s *Sender) Deadline() mono.Time { return min(s.timer, s.aux) }
 
 // SampleRTT takes a round-trip time that the caller measured, such as the handshake's.
 func (s *Sender) SampleRTT(now mono.Time, d time.Duration) {
@@ -36,30 +50,56 @@ func (s *Sender) sampleRTO(d time.Duration) {
 	s.rtt.update(d)
 	s.rto = min(s.rtt.srtt+max(s.minRTO, s.rtt.variance()), maxRTO)
 	s.backoff = 0
+	s.probe.sampled = true
 }
 
 // restartTimer follows an ACK of new data, RFC 6298 (5.2) and (5.3).
-func (s *Sender) restartTimer(now mono.Time) {
+func (s *Sender) restartTimer(now mono.Time, unsent int64) {
 	if s.Flight() == 0 {
 		s.timer = mono.Never
 		return
 	}
 	s.timer = now.Add(s.RTO())
+	// RFC 7765 section 4: too little is left for a fast retransmit, so that the time-out counts from when
+	// the earliest segment was sent, not from this ACK, unless that is past ("RTO - T_earliest > 0").
+	if s.restart && s.segments(s.Flight())+s.segments(unsent) < rtoRestartThresh {
+		if at := s.board.all()[0].sent.Add(s.RTO()); at > now {
+			s.timer = min(s.timer, at)
+		}
+	}
 }
 
-// Timeout is RFC 6298 (5.4)-(5.6): the timer has expired. All that is not SACKed is judged lost, in the
+// segments is how many segments n bytes take.
+func (s *Sender) segments(n int64) int64 { return (n + int64(s.mss) - 1) / int64(s.mss) }
+
+// Timeout does what a timer is due for; Outcome.Kind tells which one. More than one may be due: the caller
+// goes on for as long as Deadline is not in the future.
+//
+// The retransmission timer is RFC 6298 (5.4)-(5.6). All that is not SACKed is judged lost, in the
 // order of the stream; the window is the caller's to reduce. Entered tells that this is the first time-out
 // of the episode: RFC 5681 section 3.1 reduces ssthresh only then.
+//
+// With RACK only what is older than a round trip is (RFC 8985 section 6.3).
 //
 // Calling it early, or with nothing in flight, does nothing but give an empty Outcome.
 func (s *Sender) Timeout(now mono.Time) Outcome {
 	var o Outcome
-	if s.Flight() == 0 || now.Before(s.timer) {
+	if s.Flight() == 0 || now.Before(s.Deadline()) {
 		return o
 	}
+	if s.aux <= s.timer { // RFC 8985 section 7.2: the PTO never comes after the time-out
+		s.auxTimeout(now, &o)
+		return o
+	}
+	o.Kind = TimerRTO
 	s.dropReneged(&o)
 	o.Entered = s.state != Loss
-	o.Lost = s.loseAll()
+	s.undo.expired(s.una, s.state, s.sack)
+	if s.rack.on && o.Reneged == 0 {
+		s.loseOld(now, &o)
+	} else {
+		o.Lost = s.loseAll()
+	}
 	s.backoff = min(s.backoff+1, 16)
 	s.timer = now.Add(s.RTO())
 	return o
@@ -72,6 +112,7 @@ func (s *Sender) MarkAllLost(now mono.Time) {
 	if s.Flight() == 0 {
 		return
 	}
+	s.undo.from = -1
 	s.loseAll()
 	s.timer = now.Add(s.RTO())
 }
@@ -81,6 +122,8 @@ func (s *Sender) loseAll() int64 {
 	s.move(evExpired)
 	s.recover = s.next // RFC 6582 section 3.2 step 4, RFC 6675 section 5.1
 	s.dupAcks, s.dupBytes = 0, 0
+	s.resetProbe()
+	s.resetAux()
 	s.forgetRetransmissions()
 	n := s.markLost(s.una, s.next)
 	s.cursor, s.lostEdge, s.owed = s.una, s.next, true

@@ -1,0 +1,75 @@
+package recovery
+
+// A PRR is Proportional Rate Reduction (RFC 9937, before that RFC 6937): it decides how much may be sent
+// during one fast recovery, so that the window shrinks ACK by ACK instead of at once, and arrives at
+// ssthresh when the recovery ends. The zero value is in no recovery. All amounts are bytes.
+//
+//  1. Recovery begins (Outcome.Entered in State Recovery): [PRR.Enter].
+//  2. Each ACK in it: [PRR.Ack] returns the window until the next.
+//  3. Whatever is sent, new or again: [PRR.Sent].
+//  4. It ends (Outcome.Exited): [PRR.Exit].
+type PRR struct {
+	delivered, out int64 // prr_delivered, prr_out
+	recoverFS      int64 // RecoverFS: bytes in flight at the begin; 0: no recovery
+	ssthresh       int64
+	window         int64 // what Ack returned last
+}
+
+// Enter begins a recovery: recoverFS from [Sender.RecoverFS], ssthresh from congestion control.
+func (p *PRR) Enter(recoverFS, ssthresh int64) {
+	*p = PRR{recoverFS: max(recoverFS, 1), ssthresh: ssthresh}
+}
+
+// Active reports whether a recovery is under way.
+func (p *PRR) Active() bool { return p.recoverFS > 0 }
+
+// Exit ends the recovery and returns the window to go on with: RFC 9937 section 6.2, "cwnd = ssthresh".
+func (p *PRR) Exit() int64 {
+	w := p.ssthresh
+	*p = PRR{}
+	return w
+}
+
+// Sent notes n bytes of data sent or retransmitted.
+func (p *PRR) Sent(n int64) {
+	if p.recoverFS > 0 {
+		p.out += n
+	}
+}
+
+// Ack returns the congestion window after an ACK that delivered so many bytes; inflight is Pipe after it.
+// safe is RFC 9937's safeACK, "SND.UNA advances and no further loss indicated": Outcome.Acked > 0 and
+// Outcome.Lost == 0.
+//
+// Above ssthresh one byte goes out for every 1/beta delivered. At or below it PRR-CRB sends no more than was
+// delivered, and PRR-SSRB one segment more per safe ACK, so that a burst of losses is not answered with one
+// of retransmissions.
+func (p *PRR) Ack(delivered, inflight, mss int64, safe bool) int64 {
+	if delivered == 0 && p.window > 0 {
+		return p.window // "if (DeliveredData is 0) return"
+	}
+	p.delivered += delivered
+	var count int64
+	switch {
+	case inflight > p.ssthresh:
+		count = (p.delivered*p.ssthresh+p.recoverFS-1)/p.recoverFS - p.out
+	default:
+		count = max(p.delivered-p.out, delivered)
+		if safe {
+			count += mss
+		}
+		count = min(p.ssthresh-inflight, count)
+	}
+	count = max(count, 0)
+	if p.out == 0 && count == 0 {
+		count = mss // "Force a fast retransmit upon entering recovery"
+	}
+	p.window = inflight + count
+	return p.window
+}
+
+// RecoverFS is what PRR begins with, computed right after the Ack that entered recovery: what was in flight
+// before it, without what had been SACKed by then.
+func (s *Sender) RecoverFS(o *Outcome) int64 {
+	return s.Flight() + o.Acked - (s.sackedBytes - o.Sacked)
+}
