@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 type versionFlags struct{}
@@ -23,9 +24,9 @@ func versionLine() string {
 		version = info.Main.Version
 		for _, s := range info.Settings {
 			switch {
-			case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			case s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(version, s.Value[:12]):
 				commit = " " + s.Value[:12] + commit
-			case s.Key == "vcs.modified" && s.Value == "true":
+			case s.Key == "vcs.modified" && s.Value == "true" && !strings.Contains(version, "+dirty"):
 				commit += "+changes"
 			}
 		}
