@@ -7,6 +7,8 @@ type Packet struct {
 	Data []byte    // from the IP header on, checksums complete
 	Sent mono.Time // when the host transmitted it
 	ID   uint64    // counts what hosts and sources transmit, from 1; a duplicate has its original's
+
+	queued mono.Time // when it entered the queue it is in
 }
 
 // newPacket copies data into a packet of the network's.

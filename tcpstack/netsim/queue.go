@@ -133,8 +133,7 @@ type CoDel struct {
 	ECN      bool          // mark packets that can be marked instead
 
 	fifo
-	times      []mono.Time // when each packet of the queue came
-	firstAbove mono.Time   // when the delay will have been above Target for an Interval; zero: it is below
+	firstAbove mono.Time // when the delay will have been above Target for an Interval; zero: it is below
 	dropNext   mono.Time
 	count      int // drops since dropping began
 	lastCount  int
@@ -156,8 +155,8 @@ func (q *CoDel) put(now mono.Time, p *Packet) {
 		q.env.drop(p)
 		return
 	}
+	p.queued = now
 	q.push(p)
-	q.times = append(q.times, now)
 }
 
 // take removes the head and reports whether the delay has been too long for an interval (RFC 8289
@@ -167,9 +166,7 @@ func (q *CoDel) take(now mono.Time) (p *Packet, tooLong bool) {
 		q.firstAbove = 0
 		return nil, false
 	}
-	waited := now.Sub(q.times[0])
-	q.times = q.times[:copy(q.times, q.times[1:])]
-	switch {
+	switch waited := now.Sub(p.queued); {
 	case waited < q.Target || q.bytes <= codelMTU:
 		q.firstAbove = 0
 	case !q.firstAbove.IsSet():
