@@ -65,12 +65,12 @@ func (d *dialogue) end() string {
 const get = "GET /f HTTP/1.1\r\nHost: a\r\n\r\n"
 
 // serveText serves a short file f with a recognizable end.
-func serveText(t testing.TB, ns *Namespace) *Server {
+func serveText(t testing.TB, ns *Namespace, flags ...string) *Server {
 	root := Root(t)
 	if err := os.WriteFile(filepath.Join(root, "f"), []byte("the file and its end\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return Start(t, ns, "serve", "--net", "tun", root)
+	return Start(t, ns, append([]string{"serve", "--net", "tun", root}, flags...)...)
 }
 
 func TestOpenSSLChain(t *testing.T) {
