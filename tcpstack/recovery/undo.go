@@ -212,7 +212,7 @@ func (s *Sender) dsack(a *AckInfo) stream.Range {
 	}
 	r := a.SACK[0]
 	inside := len(a.SACK) > 1 && a.SACK[1].From <= r.From && r.To <= a.SACK[1].To && a.SACK[1].To <= s.next
-	if r.From < r.To && r.To <= s.next && (r.To <= a.Ack || inside) {
+	if 0 <= r.From && r.From < r.To && r.To <= s.next && (r.To <= a.Ack || inside) {
 		return r
 	}
 	return stream.Range{}
