@@ -163,7 +163,7 @@ func TestGilbertElliott(t *testing.T) {
 		share, burst float64
 	}{
 		{"bursts", Bursts(0.02, 8), 0.02, 8},
-		{"rare long bursts", Bursts(0.001, 30), 0.001, 30},
+		{"long bursts", Bursts(0.01, 30), 0.01, 30},
 		{"both lossy", &GilbertElliott{GoodToBad: 0.01, BadToGood: 0.04, LossGood: 0.005, LossBad: 0.5}, 0.104, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
