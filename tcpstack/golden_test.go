@@ -254,7 +254,7 @@ const goldenHead = `# 4 MiB over 100 Mb/s, on netsim. loss and reo(rdering): % o
 
 // goldenThin is the share of cells that a test run looks at. It has no divisor in common with the grid, so
 // that each row and each column is looked at somewhere.
-const goldenThin = 7
+const goldenThin = 11
 
 // TestGoldenTable compares transfers over many paths with testdata/netsim.golden. Virtual time is exact, so
 // that any change of what the stack sends, and when, shows. -update runs all cells and rewrites the table:
@@ -273,8 +273,12 @@ func TestGoldenTable(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString(goldenHead)
+	thin := goldenThin
+	if raceDetector {
+		thin *= 13
+	}
 	for i, p := range goldenPaths() {
-		if !*update && i%goldenThin != 0 {
+		if !*update && i%thin != 0 {
 			continue
 		}
 		line := fmt.Sprintf("%v | %v\n", p, p.run(t))
@@ -292,12 +296,15 @@ func TestGoldenTable(t *testing.T) {
 
 // TestFullPipe: one connection fills 1 Gb/s x 100 ms (12.5 MB in flight) if its buffers allow.
 func TestFullPipe(t *testing.T) {
+	if raceDetector {
+		t.Skip("a long simulation in one goroutine")
+	}
 	const rate, rtt = 125_000_000, 100 * time.Millisecond
 	for _, cc := range congestion.Names() {
 		w := newWorld(t, 1, netsim.DumbbellConfig{RTT: rtt, Rate: rate, BDPs: 1},
-			Config{Congestion: cc, MaxReceiveBuffer: 64 << 20})
+			Config{Congestion: cc, MaxReceiveBuffer: 64 << 20, MaxSendBuffer: 64 << 20})
 		d := w.download(0, goldenData, 1<<30)
-		w.run(3*time.Second, nil) // slow start
+		w.run(3*time.Second, nil) // slow start, and the recovery at its end
 		before := d.received
 		w.run(time.Second, nil)
 		share := float64(d.received-before) / rate * 1500 / 1448
@@ -312,6 +319,9 @@ func TestFullPipe(t *testing.T) {
 // TestTwoFlowsShareFairly: Jain's index of two long flows with the same congestion control, the second
 // of which begins later.
 func TestTwoFlowsShareFairly(t *testing.T) {
+	if raceDetector {
+		t.Skip("a long simulation in one goroutine")
+	}
 	for _, cc := range congestion.Names() {
 		w := newWorld(t, 1, netsim.DumbbellConfig{Pairs: 2, RTT: 20 * time.Millisecond, Rate: goldenRate, BDPs: 1},
 			Config{Congestion: cc})
