@@ -170,15 +170,20 @@ func describe(o Outcome) string {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
+	add(o.Kind > TimerRTO, "%v", o.Kind)
 	add(o.Acked != 0, "acked %d", o.Acked)
 	add(o.Sacked != 0, "sacked %d", o.Sacked)
 	add(o.Delivered != o.Acked+o.Sacked, "delivered %d", o.Delivered)
 	add(o.Lost != 0, "lost %d", o.Lost)
+	add(o.LostAgain != 0, "again %d", o.LostAgain)
 	add(o.Reneged != 0, "reneged %d", o.Reneged)
+	add(o.Undo.By != 0, "undo %v by %v", o.Undo.Episode, o.Undo.By)
 	add(o.Exited, "exited")
 	add(o.Entered, "entered")
+	add(o.ProbeLoss, "probe loss")
 	add(o.PartialAck, "partial")
 	add(o.Duplicate != 0, "duplicate %d", o.Duplicate)
+	add(o.DSACK.To > 0, "dsack %d..%d", o.DSACK.From, o.DSACK.To)
 	add(o.Invalid != 0, "invalid %d", o.Invalid)
 	add(o.RTT != 0, "rtt %v", o.RTT)
 	if parts == nil {
@@ -230,5 +235,38 @@ func recount(s *Sender) error {
 	if (s.Flight() > 0) != (s.timer != mono.Never) {
 		return fmt.Errorf("timer %v with %d in flight", s.timer, s.Flight())
 	}
+	return recountRACK(s, all)
+}
+
+// recountRACK checks what RACK and TLP keep beside the scoreboard.
+func recountRACK(s *Sender, all []burst) error {
+	if (s.aux == mono.Never) != (s.auxKind == TimerNone) || s.aux != mono.Never && (!s.rack.on || s.Flight() == 0) {
+		return fmt.Errorf("timer %v at %v with %d in flight", s.auxKind, s.aux, s.Flight())
+	}
+	for i, e := range all {
+		switch {
+		case !s.rack.on:
+		case e.mark == 0 && e.end <= s.rack.decided:
+			return fmt.Errorf("entry %d is not judged, below decided %d", i, s.rack.decided)
+		case e.mark&rexmit != 0 && e.sent < s.rack.oldest:
+			return fmt.Errorf("entry %d was retransmitted before the oldest", i)
+		}
+	}
 	return nil
 }
+
+// wantDeadline checks which timer is next, and when.
+func (x *story) wantDeadline(kind Timer, d time.Duration) {
+	x.Helper()
+	got := TimerRTO
+	if x.s.aux <= x.s.timer {
+		got = x.s.auxKind
+	}
+	if in := x.s.Deadline().Sub(x.now); got != kind || in != d {
+		x.Fatalf("%v in %v, want %v in %v", got, in, kind, d)
+	}
+}
+
+func durations(n int) time.Duration { return time.Duration(n) }
+
+func bounds(from, to int64) string { return fmt.Sprintf("%d..%d", from, to) }

@@ -41,7 +41,10 @@ func (s *Sender) sackRange(from, to int64, o *Outcome, rtt *sample) {
 	}
 	s.countSacked(all[p:q+1], from, to, o, rtt)
 	first, last := all[p], all[q]
-	merged := burst{end: to, sent: max(first.sent, last.sent), xmit: max(first.xmit, last.xmit), mark: sacked}
+	merged := burst{end: to, mark: sacked}
+	for _, e := range all[p : q+1] { // should the receiver renege: no part is taken for older than it is
+		merged.sent, merged.xmit = max(merged.sent, e.sent), max(merged.xmit, e.xmit)
+	}
 
 	with := make([]burst, 0, 3) // stays on the stack
 	switch {

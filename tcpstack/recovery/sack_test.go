@@ -217,11 +217,11 @@ func TestSACKValidation(t *testing.T) {
 	x.send(10_000)
 	x.advance(10 * ms)
 	x.ack(4000, nil, "acked 4000, rtt 10ms")
-	x.ack(4000, sack(9000, 10_001), "invalid 1")                                                        // above Next
-	x.ack(4000, sack(8000, 8000, 8000, 7000), "invalid 2")                                              // empty, backwards
-	x.ack(4000, sack(3000, 5000, 4000, 5000), "invalid 2")                                              // the receiver would have acknowledged it
-	x.ack(4000, sack(1000, 2000), "duplicate 1")                                                        // RFC 2883: below the ACK
-	x.ack(4000, sack(6000, 7000, 5000, 8000), "sacked 3000, lost 1000, entered, duplicate 1, rtt 10ms") // 4: within the second
+	x.ack(4000, sack(9000, 10_001), "invalid 1")                                                                          // above Next
+	x.ack(4000, sack(8000, 8000, 8000, 7000), "invalid 2")                                                                // empty, backwards
+	x.ack(4000, sack(3000, 5000, 4000, 5000), "invalid 2")                                                                // the receiver would have acknowledged it
+	x.ack(4000, sack(1000, 2000), "duplicate 1, dsack 1000..2000")                                                        // RFC 2883: below the ACK
+	x.ack(4000, sack(6000, 7000, 5000, 8000), "sacked 3000, lost 1000, entered, duplicate 1, dsack 6000..7000, rtt 10ms") // 4: within the second
 	x.ack(10_001, nil, "invalid 1")
 	// An old ACK: only its SACK blocks count.
 	x.ackInfo(AckInfo{Ack: 1000, SACK: blocks(sack(9000, 10_000)), IsDup: false}, "sacked 1000, rtt 10ms")
