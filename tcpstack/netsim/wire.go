@@ -59,7 +59,7 @@ func (w *Wire) SetLoss(l Loss) { w.cfg.Loss = l }
 // Put decides p's fate.
 func (w *Wire) Put(now mono.Time, p *Packet) {
 	w.enter(p)
-	if w.cfg.Loss != nil && w.cfg.Loss.Lost(w.loss, w.count.Packets, p) {
+	if w.cfg.Loss != nil && w.cfg.Loss.Lost(now, w.loss, w.count.Packets, p) {
 		w.count.Lost++
 		w.count.Held--
 		w.net.release(p)

@@ -40,7 +40,7 @@ func TestEveryAndFunc(t *testing.T) {
 	l.every(1, 7, 100)
 	l.run(ms)
 	l.want("1@0", "2@1", "4@3", "5@4", "7@6")
-	w.SetLoss(LossFunc(func(_ uint64, p *Packet) bool { return len(p.Data) > 200 }))
+	w.SetLoss(LossFunc(func(_ mono.Time, _ uint64, p *Packet) bool { return len(p.Data) > 200 }))
 	w.SetDelay(ms)
 	l.send(2*ms, 201, 200)
 	l.run(5 * ms)
@@ -155,6 +155,30 @@ func TestShares(t *testing.T) {
 	near("duplicated of those that live", c.Duplicated, 0.2*0.97)
 }
 
+func TestOutages(t *testing.T) {
+	var w *Wire
+	l := newLab(t, 1, cable(&w, WireConfig{Loss: AnyOf{
+		Outage{Epoch.Add(2 * ms), Epoch.Add(4 * ms)}, Numbers{7}, Outage{Epoch.Add(8 * ms), mono.Never},
+	}}))
+	l.every(ms, 11, 100)
+	l.run(time.Second)
+	l.want("1@0", "2@1000000", "5@4000000", "6@5000000", "8@7000000")
+}
+
+// TestBurstsEndWhenIdle: a state that only packets can end would starve who sends one per time-out.
+func TestBurstsEndWhenIdle(t *testing.T) {
+	g := &GilbertElliott{GoodToBad: 1, LossBad: 1, Idle: time.Second}
+	r := New(1).random("w", "loss")
+	var got []bool
+	for _, at := range []time.Duration{0, 999 * ms, 1998 * ms, 2998 * ms} {
+		g.GoodToBad = max(0, 1-float64(at)) // only the first packet begins a burst
+		got = append(got, g.Lost(Epoch.Add(at), r, 0, nil))
+	}
+	if want := []bool{true, true, true, false}; !slices.Equal(got, want) {
+		t.Errorf("lost %v, want %v", got, want)
+	}
+}
+
 // TestGilbertElliott: the share and the mean length of bursts are those of its formulas.
 func TestGilbertElliott(t *testing.T) {
 	for _, tt := range []struct {
@@ -171,7 +195,7 @@ func TestGilbertElliott(t *testing.T) {
 			r := New(1).random("w", "loss")
 			lost, bursts, before := 0, 0, false
 			for i := range uint64(n) {
-				now := tt.model.Lost(r, i, nil)
+				now := tt.model.Lost(Epoch, r, i, nil)
 				if now {
 					lost++
 					if !before {
