@@ -99,7 +99,7 @@ func (s *Sender) takeAck(ack int64, o *Outcome, rtt *sample) {
 		if e.mark&sacked == 0 {
 			o.Delivered += to - from
 			rtt.cumulative(e)
-			rtt.delivered(e, to)
+			rtt.delivered(e, to, rtt.echo)
 		}
 		s.unmark(e, to-from)
 		from = to

@@ -22,12 +22,43 @@ type path struct {
 	got                     []stream.Range // what the receiver has, sorted
 	latest                  stream.Range
 	timeouts, sent, dropped int
+	dsack, stamps           bool // the receiver sends D-SACKs, and timestamps
+	recent, acked           mono.Time
+	needless                []mono.Time // when bytes arrived that the receiver had
+	probes, undone          int
+	reno                    *reno // nil: the window is fixed
+}
+
+// reno is just enough congestion control for a needless reduction to cost something.
+type reno struct{ ssthresh, prior, limit int64 }
+
+func (r *reno) respond(p *path, o Outcome) {
+	w := p.window
+	switch {
+	case o.Undo.By != ProofNone:
+		w, r.ssthresh = max(w, r.prior), r.limit
+	case p.s.State() < CWR && w < r.ssthresh:
+		w += o.Delivered
+	case p.s.State() < CWR:
+		w += o.Delivered * mss / w
+	case p.s.State() == Loss && w < r.ssthresh:
+		w += o.Acked
+	}
+	if o.Entered {
+		r.prior, r.ssthresh = w, max(w/2, 2*mss)
+		w = r.ssthresh
+		if o.Kind == TimerRTO {
+			w = mss
+		}
+	}
+	p.window = min(w, r.limit)
 }
 
 type pathEvent struct {
 	at   mono.Time
 	data bool
 	seg  stream.Range
+	sent mono.Time
 	ack  AckInfo
 }
 
@@ -55,8 +86,8 @@ func (p *path) carry(e pathEvent) {
 
 // output sends what recovery and the window allow, in bursts of up to 16 segments.
 func (p *path) output() {
-	for p.s.Pipe() < p.window {
-		room := min(p.window-p.s.Pipe(), 16*mss)
+	for p.s.Pipe() < p.window || p.s.MustRetransmit() {
+		room := min(max(p.window-p.s.Pipe(), mss), 16*mss)
 		r, ok := p.s.Retransmit(room)
 		if !ok {
 			r = stream.Range{From: p.s.Next(), To: min(p.s.Next()+room, p.total)}
@@ -68,14 +99,33 @@ func (p *path) output() {
 		}
 		p.s.Sent(p.now, r.From, r.To)
 		for at := r.From; at < r.To; at += mss {
-			p.carry(pathEvent{data: true, seg: stream.Range{From: at, To: min(at+mss, r.To)}})
+			p.carry(pathEvent{data: true, sent: p.now, seg: stream.Range{From: at, To: min(at+mss, r.To)}})
 		}
+	}
+}
+
+func (p *path) respond(o Outcome) {
+	if p.reno != nil {
+		p.reno.respond(p, o)
+	}
+}
+
+// sendProbe sends what a loss probe should.
+func (p *path) sendProbe() {
+	if r, _ := p.s.Probe(p.total - p.s.Next()); r.To > 0 {
+		p.probes++
+		p.s.Sent(p.now, r.From, r.To)
+		p.carry(pathEvent{data: true, sent: p.now, seg: r})
 	}
 }
 
 // receive is a receiver that acknowledges every segment.
 func (p *path) receive(seg stream.Range) {
 	p.latest = seg
+	twice := slices.ContainsFunc(p.got, func(r stream.Range) bool { return r.From <= seg.From && seg.To <= r.To })
+	if twice {
+		p.needless = append(p.needless, p.now)
+	}
 	i := 0
 	for i < len(p.got) && p.got[i].To < seg.From {
 		i++
@@ -90,6 +140,12 @@ func (p *path) receive(seg stream.Range) {
 	blocks := p.got
 	if p.got[0].From == 0 {
 		a.Ack, blocks = p.got[0].To, p.got[1:]
+	}
+	if twice && p.dsack {
+		a.SACK = append(a.SACK, p.latest)
+	}
+	if p.stamps {
+		a.Echo = p.recent
 	}
 	if p.sack {
 		// RFC 2018 section 4: the block of the segment that triggered the ACK first, then others.
@@ -120,21 +176,40 @@ func (p *path) run(t *testing.T) {
 			p.events = p.events[1:]
 			p.now = max(p.now, e.at)
 			if e.data {
+				if in := int64(0); p.stamps { // RFC 7323 section 4.3: what advances the left edge is echoed
+					if len(p.got) > 0 && p.got[0].From == 0 {
+						in = p.got[0].To
+					}
+					if e.seg.From <= in {
+						p.recent = max(p.recent, e.sent)
+					}
+				}
 				p.receive(e.seg)
 				continue
 			}
 			e.ack.IsDup = e.ack.Ack == p.s.Una()
-			if p.s.Ack(p.now, e.ack).Acked > 0 {
+			o := p.s.Ack(p.now, e.ack)
+			if o.Acked > 0 {
 				progress = p.now
 			}
+			if o.Undo.By != ProofNone {
+				p.undone++
+			}
+			p.respond(o)
 			continue
 		}
 		if p.s.Deadline() == mono.Never {
 			t.Fatal("stuck: nothing on the path, no timer")
 		}
 		p.now = max(p.now, p.s.Deadline())
-		p.s.Timeout(p.now)
-		p.timeouts++
+		o := p.s.Timeout(p.now)
+		p.respond(o)
+		switch o.Kind {
+		case TimerRTO:
+			p.timeouts++
+		case TimerProbe:
+			p.sendProbe()
+		}
 		if p.now.Sub(progress) > 3*time.Minute {
 			t.Fatalf("no progress for %v at %d of %d", p.now.Sub(progress), p.s.Una(), p.total)
 		}

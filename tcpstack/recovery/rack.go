@@ -65,11 +65,14 @@ func (s *Sender) gather(now mono.Time, a *AckInfo) evidence {
 //
 // Step 2 leaves out a retransmitted segment "if either condition is met", because its original may be meant:
 // the echoed timestamp is older than the retransmission, or the round trip would be shorter than any.
-func (v *evidence) delivered(e *burst, end int64) {
+//
+// We deviate for SACKed bytes, where echo is not set: an ACK of segments out of order echoes the last one in
+// order (RFC 7323 section 4.3), so that a loss probe that worked would be taken for its original.
+func (v *evidence) delivered(e *burst, end int64, echo mono.Time) {
 	if e.xmit == 1 {
 		v.reordered = v.reordered || end < v.fack
 		v.original = v.original || end <= v.recover
-	} else if v.echo.IsSet() && v.echo < e.sent || v.now.Sub(e.sent) < v.minRTT {
+	} else if echo.IsSet() && echo < e.sent || v.now.Sub(e.sent) < v.minRTT {
 		return
 	}
 	if sentAfter(e.sent, end, v.xmit, v.end) {
@@ -80,7 +83,7 @@ func (v *evidence) delivered(e *burst, end int64) {
 // selected is delivered for bytes that were SACKed.
 func (v *evidence) selected(e *burst, end int64) {
 	v.resacked = v.resacked || e.xmit > 1
-	v.delivered(e, end)
+	v.delivered(e, end, 0)
 }
 
 // update is the rest of step 2, RACK_update. RACK.rtt is the most recent one, whether or not the segment is

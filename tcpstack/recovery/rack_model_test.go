@@ -185,7 +185,7 @@ func (m *rackModel) ack(now mono.Time, s *Sender, a AckInfo, o *Outcome, minBefo
 		if b.sent == 0 {
 			sent = s0[i]
 		}
-		if b.xmits > 1 && (a.Echo.IsSet() && a.Echo < sent || now.Sub(sent) < minBefore) {
+		if b.xmits > 1 && (i < m.una && a.Echo.IsSet() && a.Echo < sent || now.Sub(sent) < minBefore) {
 			continue
 		}
 		if m.after(sent, i+1, best, bestEnd) {
@@ -381,7 +381,7 @@ func againstRACK(t *testing.T, ops []byte) {
 			}
 			ack(a)
 		case 2: // SACK
-			a := AckInfo{Ack: s.Una()}
+			a := AckInfo{Ack: s.Una(), Echo: now.Add(-10 * time.Millisecond)}
 			for range arg()%3 + 1 {
 				from := s.Una() + arg()*4 - 4
 				a.SACK = append(a.SACK, stream.Range{From: from, To: from + arg()%64})

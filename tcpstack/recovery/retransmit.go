@@ -46,16 +46,17 @@ func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
 // Recovery and with SACK.
 //
 // Rule 3 offers the first hole below the highest SACKed byte. Rule 4 offers the last hole once per recovery.
-// We deviate: a last hole that has been retransmitted already is not sent a third time. With RACK there is
-// no rescue: time decides about what is not yet judged lost, and a retransmission that comes back decides
-// about the tail (RFC 8985 section 3.4).
+// We deviate: a last hole that has been retransmitted already is not sent a third time.
+//
+// With RACK there is no rule 3, since time decides about holes. Rule 4 stays, for a tail of which nothing was
+// heard yet: it is the loss probe that RFC 8985 section 7.2 has only outside of recovery, without the wait.
 func (s *Sender) Rescue(max int64) (stream.Range, bool) {
-	if s.state != Recovery || !s.sack || s.rack.on || max <= 0 {
+	if s.state != Recovery || !s.sack || max <= 0 {
 		return stream.Range{}, false
 	}
 	n := min(max, int64(s.mss))
 	all := s.board.all()
-	for i := s.board.find(s.lostEdge); i < len(all) && all[i].end <= s.fack; i++ {
+	for i := s.board.find(s.lostEdge); !s.rack.on && i < len(all) && all[i].end <= s.fack; i++ {
 		if all[i].mark == 0 {
 			r := s.span(all, i)
 			return stream.Range{From: r.From, To: min(r.To, r.From+n)}, true
@@ -71,10 +72,10 @@ func (s *Sender) rescueLast(all []burst, n int64) (stream.Range, bool) {
 		return stream.Range{}, false
 	}
 	i := len(all) - 1
-	if i >= 0 && all[i].mark&sacked != 0 {
+	if i >= 0 && all[i].mark&sacked != 0 && !s.rack.on {
 		i--
 	}
-	if i < 0 || all[i].mark&rexmit != 0 {
+	if i < 0 || all[i].mark&(rexmit|sacked) != 0 {
 		return stream.Range{}, false
 	}
 	s.rescued = s.recover
