@@ -2,6 +2,7 @@ package tcpstack
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -49,7 +50,28 @@ func newWorld(t testing.TB, seed uint64, bell netsim.DumbbellConfig, cfg Config)
 		w.from = append(w.from, w.host(cfg, netsim.SenderAddr(i), d))
 		w.to = append(w.to, w.host(cfg, netsim.ReceiverAddr(i), w.bell.Receivers[i]))
 	}
+	if dir := os.Getenv("NETSIM_PCAP"); dir != "" {
+		w.capture(filepath.Join(dir, fmt.Sprintf("%s-%d.pcap", filepath.Base(t.Name()), seed)))
+	}
 	return w
+}
+
+// capture writes what the senders send and get to a file for Wireshark: NETSIM_PCAP=/tmp go test -run ...
+func (w *world) capture(name string) {
+	f, err := os.Create(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := netsim.NewCapture(f)
+	w.t.Cleanup(func() {
+		if err := cmp.Or(c.Err(), f.Close()); err != nil {
+			w.t.Error(err)
+		}
+	})
+	for i, d := range w.bell.Senders {
+		d.Connect(netsim.Chain(w.bell.Bottleneck, w.net.NewTap(c.See)))
+		w.bell.Left.Route(netsim.SenderAddr(i), netsim.Chain(d, w.net.NewTap(c.See)))
+	}
 }
 
 func (w *world) host(cfg Config, addr netip.Addr, d *netsim.Device) *Shard {
