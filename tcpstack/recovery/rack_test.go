@@ -169,6 +169,48 @@ func TestRACKTailAfterRetransmission(t *testing.T) {
 	x.wantIdle()
 }
 
+// Rule 4 of NextSeg stays with RACK, for a tail of which nothing was heard; rule 3 does not.
+func TestRACKRescue(t *testing.T) {
+	x := fast(t)
+	x.send(10_000)
+	x.advance(100 * ms)
+	x.ack(0, sack(1000, 3000, 5000, 8000), "sacked 5000, lost 3000, entered, rtt 100ms")
+	x.lost(64_000, 0, 1000)
+	x.lost(64_000, 3000, 5000)
+	x.rescue(9000, 10_000)
+	x.rescue(0, 0)
+	x.advance(100 * ms)
+	x.ack(0, sack(9000, 10_000, 1000, 3000, 5000, 8000), "sacked 1000, lost 4000, again 3000")
+
+	x = fast(t)
+	x.s.rack.seen = true
+	x.send(2000)
+	x.advance(50 * ms)
+	x.send(3000)
+	x.advance(50 * ms)
+	x.ack(0, sack(1000, 2000), "sacked 1000, rtt 100ms")
+	x.timeout(25*ms, "reorder, lost 1000, entered")
+	x.lost(64_000, 0, 1000)
+	x.ack(0, sack(1000, 2000, 3000, 5000), "sacked 2000, rtt 75ms")
+	x.rescue(0, 0) // the hole at 2000 has its time still, and the tail arrived
+}
+
+// A retransmission of the first segment restarts the time-out (section 8), however late it was found.
+func TestRACKRestartsRTO(t *testing.T) {
+	x := fast(t)
+	x.s.rack.seen, x.s.rack.mult = true, 4
+	x.send(4000)
+	x.advance(100 * ms)
+	x.ack(0, sack(1000, 2000), "sacked 1000, rtt 100ms")
+	x.wantDeadline(TimerReorder, 100*ms)
+	x.advance(99 * ms)
+	x.ack(0, sack(1000, 3000), "sacked 1000, rtt 199ms")
+	x.timeout(x.s.Deadline().Sub(x.now), "reorder, lost 1000, entered")
+	x.advance(5 * ms)
+	x.lost(64_000, 0, 1000)
+	x.wantDeadline(TimerRTO, x.s.RTO())
+}
+
 // Step 2: an ACK that may be the original's is no evidence for a retransmission: by its timestamp, or
 // because no round trip is so short.
 func TestRACKAmbiguous(t *testing.T) {

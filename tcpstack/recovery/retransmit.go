@@ -109,6 +109,11 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 	if from <= s.cursor {
 		s.cursor = max(s.cursor, to)
 	}
+	if s.rack.on && from == s.una {
+		// RFC 8985 section 8 has one timer for all, which begins anew after each use. Otherwise a wide
+		// reordering window would let the time-out come before the retransmission's ACK can.
+		s.timer = now.Add(s.RTO())
+	}
 }
 
 func (s *Sender) resentOne(now mono.Time, all []burst, i int) {

@@ -137,17 +137,21 @@ func BenchmarkAck(b *testing.B) {
 		name   string
 		bursts int
 	}{{"1MiB", 16}, {"256MiB", 4096}} {
-		b.Run("order/"+flight.name, func(b *testing.B) { benchOrder(b, flight.bursts) })
-		b.Run("recovery/"+flight.name, func(b *testing.B) { benchRecovery(b, flight.bursts) })
-		b.Run("scattered/"+flight.name, func(b *testing.B) { benchScattered(b, flight.bursts) })
+		for _, d := range []Detector{DetectorBase, DetectorRACK} {
+			name := "/" + d.String() + "/" + flight.name
+			b.Run("order"+name, func(b *testing.B) { benchOrder(b, d, flight.bursts) })
+			b.Run("recovery"+name, func(b *testing.B) { benchRecovery(b, d, flight.bursts) })
+			b.Run("holes"+name, func(b *testing.B) { benchHoles(b, d, flight.bursts) })
+			b.Run("scattered"+name, func(b *testing.B) { benchScattered(b, d, flight.bursts) })
+		}
 	}
 }
 
 const benchBurst = 45 * 1448
 
-func benchSender(bursts int) (*Sender, mono.Time) {
+func benchSender(d Detector, bursts int) (*Sender, mono.Time) {
 	s := new(Sender)
-	s.Init(Config{MSS: 1448, SACK: true})
+	s.Init(Config{MSS: 1448, SACK: true, Detector: d, Undo: d == DetectorRACK})
 	now := mono.Time(time.Hour)
 	for range bursts {
 		s.Sent(now, s.Next(), s.Next()+benchBurst)
@@ -156,8 +160,8 @@ func benchSender(bursts int) (*Sender, mono.Time) {
 }
 
 // benchOrder: two segments acknowledged, a burst sent whenever one is through.
-func benchOrder(b *testing.B, bursts int) {
-	s, now := benchSender(bursts)
+func benchOrder(b *testing.B, d Detector, bursts int) {
+	s, now := benchSender(d, bursts)
 	target := s.Flight()
 	b.ReportAllocs()
 	b.SetBytes(2 * 1448)
@@ -171,8 +175,8 @@ func benchOrder(b *testing.B, bursts int) {
 }
 
 // benchRecovery: a hole at the front, and each ACK SACKs two segments more; after a window it heals.
-func benchRecovery(b *testing.B, bursts int) {
-	s, now := benchSender(bursts)
+func benchRecovery(b *testing.B, d Detector, bursts int) {
+	s, now := benchSender(d, bursts)
 	target := s.Flight()
 	block := make([]stream.Range, 1)
 	at := s.Una() + 1448
@@ -197,9 +201,46 @@ func benchRecovery(b *testing.B, bursts int) {
 	}
 }
 
+// benchHoles: one segment of a hundred is lost all through the window and retransmitted at once; the
+// retransmissions come back a window later.
+func benchHoles(b *testing.B, d Detector, bursts int) {
+	const every = 100 * 1448
+	s, now := benchSender(d, bursts)
+	target := s.Flight()
+	block := make([]stream.Range, 1)
+	at := s.Una() // SACKed up to here, but for the holes
+	hole := at    // the first that is not repaired
+	b.ReportAllocs()
+	b.SetBytes(2 * 1448)
+	for b.Loop() {
+		now += 1000
+		from := at
+		if from%every == 0 {
+			from += 1448
+		}
+		at += 2 * 1448
+		block[0] = stream.Range{From: from, To: at}
+		ack := s.Una()
+		if at-hole > target/2 { // its retransmission arrives
+			hole += every
+			ack = hole
+		}
+		s.Ack(now, AckInfo{Ack: ack, SACK: block})
+		if r, ok := s.Retransmit(benchBurst); ok {
+			s.Sent(now, r.From, r.To)
+		}
+		for s.Next() < at+target/2 {
+			s.Sent(now, s.Next(), s.Next()+benchBurst)
+		}
+	}
+	if s.board.len() > 3*bursts+64 {
+		b.Fatal(s.board.len())
+	}
+}
+
 // benchScattered: segments are SACKed in random places all over the window.
-func benchScattered(b *testing.B, bursts int) {
-	s, now := benchSender(bursts)
+func benchScattered(b *testing.B, d Detector, bursts int) {
+	s, now := benchSender(d, bursts)
 	rng := rand.New(rand.NewPCG(1, 2))
 	block := make([]stream.Range, 1)
 	n := 0
@@ -210,7 +251,7 @@ func benchScattered(b *testing.B, bursts int) {
 		s.Ack(now, AckInfo{Ack: s.Una(), SACK: block})
 		if n++; n%4096 == 0 {
 			b.StopTimer()
-			s, now = benchSender(bursts)
+			s, now = benchSender(d, bursts)
 			b.StartTimer()
 		}
 	}

@@ -105,8 +105,8 @@ func (s *Sender) judgeUndo(now mono.Time, a *AckInfo, o *Outcome, v *evidence) {
 	if u.from < 0 || !u.stamp.IsSet() {
 		return // nothing was retransmitted
 	}
-	if o.DSACK.To > 0 && o.DSACK.From >= u.from {
-		u.resend = max(0, u.resend-(o.DSACK.To-o.DSACK.From))
+	if o.DSACK.To > 0 && o.DSACK.From >= u.from && s.wasResent(o.DSACK) {
+		u.resend = max(0, u.resend-o.DSACK.Len())
 	}
 	switch {
 	case u.resend == 0:
@@ -119,6 +119,15 @@ func (s *Sender) judgeUndo(now mono.Time, a *AckInfo, o *Outcome, v *evidence) {
 	if by != ProofNone && (s.state == Loss || s.lostBytes == 0) {
 		s.undoEpisode(now, o, by)
 	}
+}
+
+// wasResent keeps what the network itself doubled from counting (RFC 3708 section 3), as far as the
+// scoreboard still knows.
+func (s *Sender) wasResent(d stream.Range) bool {
+	if d.From < s.una {
+		return true
+	}
+	return s.board.all()[s.board.find(d.From)].xmit > 1
 }
 
 // eifel is RFC 3522 section 3.2 steps 3 to 5: the ACK that covers what was retransmitted first has a
