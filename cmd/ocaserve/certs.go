@@ -13,14 +13,17 @@ import (
 	"ocaserve/ktls"
 )
 
-// openCerts loads the user's certificate, or makes one for every name the server may be called by.
+// openCerts loads the user's certificates, or makes one for every name the server may be called by.
 func (s *server) openCerts() (err error) {
 	if s.https == portOff {
 		return nil
 	}
-	if s.opts.tls.Cert != "" {
-		pair := ktls.CertPair{Cert: s.opts.tls.Cert, Key: s.opts.tls.Key}
-		if s.certs, err = ktls.NewStore(pair); err != nil {
+	if len(s.opts.tls.Cert) > 0 {
+		var pairs []ktls.CertPair
+		for i, cert := range s.opts.tls.Cert {
+			pairs = append(pairs, ktls.CertPair{Cert: cert, Key: s.opts.tls.Key[i]})
+		}
+		if s.certs, err = ktls.NewStore(pairs...); err != nil {
 			return fmt.Errorf("--tls-cert and --tls-key: %w; give a readable PEM chain and the private key of its first certificate", err)
 		}
 		return nil

@@ -25,10 +25,10 @@ type netFlags struct {
 
 // tlsFlags choose how HTTPS is done.
 type tlsFlags struct {
-	TLS  string `name:"tls" enum:"user,inline" default:"inline" help:"Who seals records: ${enum}. inline seals as bytes leave."`
-	Cert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM. Without it: self-signed, kept under the user's state folder."`
-	Key  string `name:"tls-key" placeholder:"FILE" help:"Private key of --tls-cert, PEM. SIGHUP reloads both."`
-	Min  string `name:"tls-min" enum:"1.2,1.3" default:"1.2" help:"Oldest TLS version accepted: ${enum}."`
+	TLS  string   `name:"tls" enum:"user,inline" default:"inline" help:"Who seals records: ${enum}. inline seals as bytes leave."`
+	Cert []string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; several are chosen by the name the client asks for, the first is the default. Without it: self-signed, kept under the user's state folder."`
+	Key  []string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM, one for each --tls-cert in the same order. SIGHUP reloads all."`
+	Min  string   `name:"tls-min" enum:"1.2,1.3" default:"1.2" help:"Oldest TLS version accepted: ${enum}."`
 }
 
 // originFlags choose what is kept, logged and allowed.
@@ -78,8 +78,8 @@ func (f *serveFlags) options() (options, error) {
 
 // buildOptions checks what flags cannot check alone.
 func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, error) {
-	if (t.Cert == "") != (t.Key == "") {
-		return options{}, usagef("--tls-cert and --tls-key belong together; give both or neither")
+	if len(t.Cert) != len(t.Key) {
+		return options{}, usagef("--tls-cert and --tls-key belong together; give both or neither, and as many of one (%d) as of the other (%d)", len(t.Cert), len(t.Key))
 	}
 	if o.Drain < 0 {
 		return options{}, usagef("--drain-timeout %v is negative; 0s cuts running responses off", o.Drain)

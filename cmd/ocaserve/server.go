@@ -267,7 +267,7 @@ func (s *server) linkLine() string {
 func (s *server) tlsLine() string {
 	from := "self-signed, " + s.selfSigned
 	if s.selfSigned == "" {
-		from = s.opts.tls.Cert
+		from = strings.Join(s.opts.tls.Cert, ", ")
 	}
 	return fmt.Sprintf("%s, TLS %s and later, certificate %s", s.opts.tls.TLS, s.opts.tls.Min, from)
 }

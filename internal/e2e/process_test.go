@@ -77,10 +77,7 @@ func TestReload(t *testing.T) {
 	sum := WriteRandom(t, filepath.Join(root, "f"), 1000, 9)
 	cert, key := filepath.Join(keys, "c.pem"), filepath.Join(keys, "k.pem")
 	ns := NewNamespace(t)
-	renew := func(name string) {
-		ns.MustRun(t, 10*time.Second, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-			"-nodes", "-days", "2", "-subj", "/CN="+name, "-addext", "subjectAltName=IP:"+IPv4, "-keyout", key, "-out", cert)
-	}
+	renew := func(name string) { makeCert(t, ns, name, "IP:"+IPv4, cert, key) }
 	renew("first")
 	s := Start(t, ns, "serve", "--net", "tun", "--tls-cert", cert, "--tls-key", key, root)
 	if f := MustCurl(t, ns, sum, "--cacert", cert, URL("https", IPv4, "f")); !strings.Contains(f.Log, "CN=first") {
@@ -97,6 +94,32 @@ func TestReload(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Error("the second certificate is not in use after SIGHUP")
+}
+
+// makeCert writes a self-signed certificate with one subjectAltName.
+func makeCert(t *testing.T, ns *Namespace, name, alt, cert, key string) {
+	t.Helper()
+	ns.MustRun(t, 10*time.Second, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+		"-nodes", "-days", "2", "-subj", "/CN="+name, "-addext", "subjectAltName="+alt, "-keyout", key, "-out", cert)
+}
+
+// TestSNI: of several certificates the client gets the one for the name it asks for, else the first.
+func TestSNI(t *testing.T) {
+	Need(t, "openssl")
+	ns, root, keys := NewNamespace(t), Root(t), t.TempDir()
+	args := []string{"serve", "--net", "tun"}
+	for _, name := range []string{"a.test", "b.test"} {
+		cert, key := filepath.Join(keys, name+".crt"), filepath.Join(keys, name+".key")
+		makeCert(t, ns, name, "DNS:"+name, cert, key)
+		args = append(args, "--tls-cert", cert, "--tls-key", key)
+	}
+	Start(t, ns, append(args, root)...)
+	for asked, want := range map[string]string{"a.test": "a.test", "b.test": "b.test", "c.test": "a.test"} {
+		d := converse(t, ns, "openssl", "s_client", "-connect", IPv4+":443", "-servername", asked)
+		d.hear("subject=CN = " + want)
+		d.say("Q\n")
+		d.end()
+	}
 }
 
 // TestStartupErrors: what the system refuses is one line that says what to do, and exit status 1.
