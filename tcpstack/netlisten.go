@@ -117,6 +117,8 @@ const (
 // errPortsBusy is EADDRINUSE to those who ask with errors.Is, as from the kernel's connect(2).
 var errPortsBusy = fmt.Errorf("no free local port to this address: %w", syscall.EADDRINUSE)
 
+var errTooMany = errors.New("too many connections")
+
 func (st *Stack) dial(ctx context.Context, local, remote netip.AddrPort) (*NetConn, error) {
 	if !st.isLocal(wire.AddrFrom(local.Addr())) {
 		return nil, errors.New("the local address is not one of this stack")
@@ -186,18 +188,7 @@ func (n *NetConn) opened() (bool, error) {
 
 // open starts an active open on the shard.
 func (s *Shard) open(flow wire.Flow, n *NetConn) error {
-	if c := s.flows[flow]; c != nil && c.state == StateTimeWait {
-		s.replace(c)
-	}
-	if s.flows[flow] != nil {
-		return errPortsBusy
-	}
-	if !s.makeRoom() {
-		return errors.New("too many connections")
-	}
-	c := s.newConn(&flow, n)
+	c, err := s.Dial(flow.LocalAddrPort(), flow.RemoteAddrPort(), n)
 	n.c = c
-	s.stats.Dialed++
-	c.connect(s.now)
-	return nil
+	return err
 }

@@ -16,6 +16,7 @@ type cli struct {
 	Serve   serveFlags   `cmd:"" help:"Serve a folder over HTTPS and HTTP."`
 	Content contentFlags `cmd:"" help:"Make content to serve."`
 	Doctor  doctorFlags  `cmd:"" help:"Say which links work here, why others do not, and the fix."`
+	Pkt     pktFlags     `cmd:"" help:"Run packetdrill scripts against the TCP stack on a virtual clock."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 
 	Config string `placeholder:"FILE" help:"TOML file with flags by name: net = \"tun\". A [command] table holds for that command only."`

@@ -1,0 +1,159 @@
+package tcpstack
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/wire"
+)
+
+// Bits of Info.Options, with Linux's values.
+const (
+	InfoTimestamps = 1 // TCPI_OPT_TIMESTAMPS
+	InfoSACK       = 2 // TCPI_OPT_SACK
+	InfoWScale     = 4 // TCPI_OPT_WSCALE
+)
+
+// InfoNoSsthresh is Info.SndSsthresh before the first loss: TCP_INFINITE_SSTHRESH.
+const InfoNoSsthresh = 0x7fffffff
+
+// Info is a snapshot of a connection with the meaning of Linux's struct tcp_info; the comments give its
+// names. Counts are segments unless they say otherwise: bytes divided by SndMSS and rounded up. What the
+// stack does not know (an estimate of the peer's segment size, say) has no field rather than a zero.
+type Info struct {
+	State       int // tcpi_state: TCP_ESTABLISHED is 1, see LinuxState
+	CAState     int // tcpi_ca_state: Open 0, Disorder 1, CWR 2, Recovery 3, Loss 4
+	Retransmits int // tcpi_retransmits: time-outs in a row
+	Probes      int // tcpi_probes: zero-window or keepalive probes unanswered
+	Backoff     int // tcpi_backoff: doublings of the RTO
+	Options     int // tcpi_options: InfoTimestamps and so on
+	SndWScale   int // tcpi_snd_wscale
+	RcvWScale   int // tcpi_rcv_wscale
+
+	RTO    time.Duration // tcpi_rto, there in microseconds
+	RTT    time.Duration // tcpi_rtt: smoothed
+	RTTVar time.Duration // tcpi_rttvar
+	MinRTT time.Duration // tcpi_min_rtt
+
+	SndMSS int // tcpi_snd_mss, bytes
+	AdvMSS int // tcpi_advmss, bytes
+	PMTU   int // tcpi_pmtu, bytes
+
+	Unacked int // tcpi_unacked
+	Sacked  int // tcpi_sacked
+	Lost    int // tcpi_lost
+	Retrans int // tcpi_retrans: retransmitted and still in flight
+
+	SndCwnd      int   // tcpi_snd_cwnd
+	SndSsthresh  int   // tcpi_snd_ssthresh; InfoNoSsthresh: none yet
+	SndWnd       int64 // tcpi_snd_wnd: what the peer offers, bytes
+	RcvWnd       int64 // tcpi_rcv_wnd: what we offer, bytes
+	NotsentBytes int64 // tcpi_notsent_bytes
+	BytesAcked   int64 // tcpi_bytes_acked, without the SYN
+	BytesRecv    int64 // tcpi_bytes_received: in order
+
+	LastDataSent time.Duration // tcpi_last_data_sent: since then, there in milliseconds
+	LastAckRecv  time.Duration // tcpi_last_ack_recv
+}
+
+// linuxStates are the numbers of include/net/tcp_states.h.
+var linuxStates = [stateCount]int{
+	StateClosed: 7, StateListen: 10, StateSynSent: 2, StateSynReceived: 3, StateEstablished: 1,
+	StateFinWait1: 4, StateFinWait2: 5, StateCloseWait: 8, StateClosing: 11, StateLastAck: 9,
+	StateTimeWait: 6,
+}
+
+// LinuxState is the state's number in Linux's tcp_info and /proc/net/tcp.
+func (s State) LinuxState() int { return linuxStates[s] }
+
+// Info returns a snapshot. On the shard only.
+func (c *Conn) Info() Info {
+	rtt, now := c.rec.RTT(), c.shard.now
+	i := Info{
+		State: c.state.LinuxState(), CAState: int(c.rec.State()),
+		Probes: max(int(c.snd.persistTries), int(c.rcv.probes)), Options: c.infoOptions(),
+		SndWScale: int(c.snd.scale), RcvWScale: int(c.rcv.scale),
+		RTO: c.rec.RTO(), RTT: rtt.SRTT(), RTTVar: rtt.RTTVar(), MinRTT: rtt.MinRTT(),
+		SndMSS: c.snd.mss, AdvMSS: int(c.shard.announcedMSS(&c.flow)), PMTU: c.snd.pmtu,
+		SndWnd: c.snd.wnd, RcvWnd: max(0, c.rcv.edge-c.rcvNext()),
+		NotsentBytes: c.unsent(), BytesAcked: max(0, c.rec.Una()), BytesRecv: c.in.Next(),
+	}
+	if c.snd.lastSent.IsSet() {
+		i.LastDataSent = now.Sub(c.snd.lastSent)
+	}
+	if c.rcv.lastHeard.IsSet() {
+		i.LastAckRecv = now.Sub(c.rcv.lastHeard)
+	}
+	c.infoFlight(&i)
+	c.infoWindow(&i)
+	return i
+}
+
+func (c *Conn) infoOptions() (o int) {
+	if c.opt.timestamps {
+		o |= InfoTimestamps
+	}
+	if c.opt.sack {
+		o |= InfoSACK
+	}
+	if c.rcv.scale > 0 || c.snd.scale > 0 { // both zero means nothing, agreed or not
+		o |= InfoWScale
+	}
+	return o
+}
+
+// infoFlight fills in what is in flight, in segments.
+func (c *Conn) infoFlight(i *Info) {
+	segments := func(bytes int64) int {
+		return int((bytes + int64(max(c.snd.mss, 1)) - 1) / int64(max(c.snd.mss, 1)))
+	}
+	m := c.rec.Marks()
+	i.Unacked, i.Sacked = segments(c.rec.Flight()), segments(m.Sacked)
+	i.Lost, i.Retrans = segments(m.Lost), segments(m.Resent)
+	i.Backoff, i.Retransmits = m.Backoff, m.Backoff
+	if !c.state.synchronized() {
+		i.Retransmits = max(0, int(c.snd.synTries)-1)
+	}
+}
+
+// infoWindow fills in congestion control's figures; before ESTABLISHED and in TIME-WAIT there are none.
+func (c *Conn) infoWindow(i *Info) {
+	i.SndSsthresh = InfoNoSsthresh
+	if c.cc == nil || c.snd.mss == 0 {
+		return
+	}
+	i.SndCwnd = int(c.cc.Window() / int64(c.snd.mss))
+	if t, ok := c.cc.(congestion.Thresholder); ok && t.SSThresh() < math.MaxInt64 {
+		i.SndSsthresh = int(min(t.SSThresh()/int64(c.snd.mss), InfoNoSsthresh))
+	}
+}
+
+// Dial opens a connection actively. The handler's first Writable says that it is established; Closed, that
+// it failed, and why. A port in use is an error, and so is a stack without room. On the shard that owns the
+// flow only; others use [Stack.DialFrom].
+func (s *Shard) Dial(local, remote netip.AddrPort, h Handler) (*Conn, error) {
+	flow := flowOf(local, remote)
+	if err := s.admit(&flow); err != nil {
+		return nil, err
+	}
+	c := s.newConn(&flow, h)
+	s.stats.Dialed++
+	c.connect(s.now)
+	return c, nil
+}
+
+// admit makes the flow's place free for an active open.
+func (s *Shard) admit(flow *wire.Flow) error {
+	if c := s.flows[*flow]; c != nil && c.state == StateTimeWait {
+		s.replace(c)
+	}
+	switch {
+	case s.flows[*flow] != nil:
+		return errPortsBusy
+	case !s.makeRoom():
+		return errTooMany
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package script
+
+import (
+	"strconv"
+	"strings"
+)
+
+// callEvent reads "[...END] name(arguments) = result [ERRNO (text)] [(text)]".
+func (p *parser) callEvent(e *event) {
+	if p.accept("...") {
+		e.blocks, e.blocking = true, p.seconds()
+		if e.blocking < e.at {
+			p.fail(token{line: e.line}, "the call ends before it begins")
+		}
+	}
+	t := p.peek()
+	c := &call{name: p.word("a call")}
+	if _, ok := calls[c.name]; !ok {
+		p.fail(t, "the call %s is not supported", c.name)
+	}
+	p.expect("(")
+	for !p.accept(")") {
+		c.args = append(c.args, p.expr())
+		if !p.peek().is(")") {
+			p.expect(",")
+		}
+	}
+	p.expect("=")
+	c.result = p.expr()
+	if w := p.peek(); w.kind == tokWord {
+		c.errno = p.next().text
+		if errnoText[c.errno] == 0 {
+			p.fail(w, "the error %s is not known", c.errno)
+		}
+		p.note()
+	}
+	p.note()
+	if c.errno != "" && (c.result.kind != exprInt || c.result.num != -1) {
+		p.fail(t, "a call that fails with %s returns -1, not %v", c.errno, c.result)
+	}
+	e.call = c
+}
+
+// note passes a remark in parentheses.
+func (p *parser) note() {
+	if !p.accept("(") {
+		return
+	}
+	for !p.accept(")") {
+		if t := p.next(); t.kind != tokWord && t.kind != tokInt {
+			p.fail(t, "unexpected %v in a note", t)
+		}
+	}
+}
+
+// expr reads an argument.
+func (p *parser) expr() expr {
+	switch t := p.next(); {
+	case t.kind == tokEllipsis:
+		return expr{}
+	case t.kind == tokInt:
+		n, err := strconv.ParseInt(t.text, 0, 64)
+		if err != nil {
+			p.fail(t, "bad number %v", t)
+		}
+		return expr{kind: exprInt, num: n}
+	case t.kind == tokString:
+		return p.stringExpr(t)
+	case t.kind == tokWord:
+		x := expr{kind: exprWord, words: []string{t.text}}
+		for p.accept("|") {
+			x.words = append(x.words, p.word("a flag"))
+		}
+		return x
+	case t.is("["):
+		return expr{kind: exprList, list: p.list("]")}
+	case t.is("{"):
+		return p.structExpr()
+	default:
+		p.fail(t, "unexpected %v in an argument", t)
+		return expr{}
+	}
+}
+
+func (p *parser) stringExpr(t token) expr {
+	x := expr{kind: exprString}
+	for s := t; ; s = p.next() {
+		text, err := strconv.Unquote(`"` + s.text + `"`)
+		if err != nil {
+			p.fail(s, "bad string %q", s.text)
+		}
+		x.text += text
+		if p.peek().kind != tokString {
+			return x
+		}
+	}
+}
+
+func (p *parser) list(end string) []expr {
+	var all []expr
+	for !p.accept(end) {
+		all = append(all, p.expr())
+		if !p.peek().is(end) {
+			p.expect(",")
+		}
+	}
+	return all
+}
+
+// structExpr reads "{fd = 4, events = POLLIN}", or a list in braces whose names are empty.
+func (p *parser) structExpr() expr {
+	x := expr{kind: exprStruct}
+	for !p.accept("}") {
+		name := ""
+		if p.toks[p.at].kind == tokWord && p.at+1 < len(p.toks) && p.toks[p.at+1].is("=") {
+			name = p.next().text
+			p.next()
+		}
+		x.names, x.list = append(x.names, name), append(x.list, p.expr())
+		if !p.peek().is("}") {
+			p.expect(",")
+		}
+	}
+	return x
+}
+
+// sysctls is what the commands of a script set, as far as the stack follows.
+type sysctls struct {
+	congestion string
+}
+
+// harmless are the commands that set what the stack does anyway, or what it does not have. Nothing else is
+// passed over: a script that needs a setting would otherwise pass for the wrong reason.
+var harmless = map[string]bool{
+	"../common/defaults.sh":                              true, // packetdrill's own set-up: Linux's defaults
+	"../../common/defaults.sh":                           true,
+	"./defaults.sh":                                      true,
+	"sysctl -q net.ipv4.tcp_timestamps=1":                true,
+	"sysctl -q net.ipv4.tcp_sack=1":                      true,
+	"sysctl -q net.ipv4.tcp_window_scaling=1":            true,
+	"sysctl -q net.ipv4.tcp_no_metrics_save=1":           true,
+	"sysctl -q net.ipv4.tcp_slow_start_after_idle=1":     true,
+	"sysctl -q net.ipv4.tcp_ecn=0":                       true,
+	"sysctl -q net.ipv4.tcp_fastopen=0":                  true,
+	"sysctl -q net.ipv4.tcp_recovery=0":                  true,
+	"sysctl -q net.ipv4.tcp_early_retrans=0":             true,
+	"sysctl -q net.ipv4.tcp_reordering=3":                true,
+	"sysctl -q net.ipv4.tcp_moderate_rcvbuf=1":           true,
+	"sysctl -q net.ipv4.tcp_workaround_signed_windows=0": true,
+}
+
+// command takes the text between backticks: one command per line or semicolon.
+func (s *sysctls) command(p *parser, t token) {
+	for _, c := range strings.FieldsFunc(t.text, func(r rune) bool { return r == '\n' || r == ';' }) {
+		c = strings.Join(strings.Fields(c), " ")
+		switch cc, isCC := strings.CutPrefix(c, "sysctl -q net.ipv4.tcp_congestion_control="); {
+		case c == "", strings.HasPrefix(c, "#"), harmless[c]:
+		case isCC:
+			s.congestion = congestionName(cc)
+		default:
+			p.fail(t, "shell commands are not supported: %s", c)
+		}
+	}
+}
+
+// congestionName translates Linux's name.
+func congestionName(s string) string {
+	if s = strings.Trim(s, `"'`); s == "reno" {
+		return "newreno"
+	}
+	return s
+}
