@@ -152,7 +152,7 @@ func putTimestamps(b []byte, o *Options) int {
 		binary.BigEndian.PutUint32(b[8:], o.TSEcr)
 		return 12
 	case o.SACKPermitted:
-		binary.BigEndian.PutUint32(b, permitted|optNOP<<8|optNOP)
+		binary.BigEndian.PutUint32(b, optNOP<<24|optNOP<<16|permitted>>16)
 		return 4
 	}
 	return 0
