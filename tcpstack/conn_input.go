@@ -166,8 +166,11 @@ func (c *Conn) inputCrossed(now mono.Time, seg *wire.Segment) bool {
 	if seg.Flags&(wire.SYN|wire.RST) != wire.SYN || seg.Seq != c.rcv.irs {
 		return false
 	}
-	if seg.Flags&wire.ACK != 0 && !c.inputSynReceived(now, seg) {
-		return true
+	if seg.Flags&wire.ACK != 0 {
+		if !c.inputSynReceived(now, seg) {
+			return true
+		}
+		c.rememberTimestamp(now, seg)
 	}
 	c.rcv.ackNow = true
 	c.wantOutput()
