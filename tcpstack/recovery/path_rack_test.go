@@ -31,20 +31,24 @@ func TestPathDeliversRACK(t *testing.T) {
 	}
 }
 
-// RACK against the base on the same lossy paths, under a window that shrinks with each episode: in sum over
-// many transfers it is never slower by more than 2 %, for short transfers and long ones.
+// RACK against the base on the same paths: in sum over many transfers it is never slower by more than 2 %,
+// for short transfers and long ones. Under loss alone the window is fixed, so that what is compared is the
+// recovery and not how often a detector that ends its episodes sooner must answer a loss with a reduction.
+// With reordering the window shrinks with each episode, because that is what needless episodes cost.
 func TestPathRACKIsNotSlower(t *testing.T) {
 	for _, total := range []int64{4 * mss, 40 * mss, 400 * mss} {
 		for _, loss := range []float64{0, 0.001, 0.01, 0.03} {
 			for _, reorder := range []float64{0, 0.02} {
 				var sum [2]time.Duration
 				var rto [2]int
-				for seed := range uint64(40) {
+				for seed := range uint64(100) {
 					for d := range sum {
 						p := with(seed, total, Detector(d), true)
 						p.s.SampleRTT(p.now, 2*pathDelay)
 						p.loss, p.reorder = loss, reorder
-						p.reno = &reno{ssthresh: p.window, limit: p.window}
+						if p.trust = true; reorder > 0 {
+							p.reno = &reno{ssthresh: p.window, limit: p.window}
+						}
 						p.run(t)
 						sum[d] += p.took()
 						rto[d] += p.timeouts
@@ -132,10 +136,12 @@ func TestPathUndo(t *testing.T) {
 	if p.undone == 0 || p.dropped != 0 {
 		t.Fatalf("%d undone, %d dropped", p.undone, p.dropped)
 	}
-	p = with(3, 1_000_000, DetectorBase, true) // and needed ones are not
-	p.loss = 0.02
-	p.run(t)
-	if p.undone != 0 {
-		t.Fatalf("%d undone on a path without reordering", p.undone)
+	for d := range Detector(2) { // and needed ones are not
+		p = with(3, 1_000_000, d, true)
+		p.loss = 0.01
+		p.run(t)
+		if p.undone != 0 || len(p.needless) > 3 { // the ACK was lost, or the tail was probed
+			t.Fatalf("%v: %d undone, %d needless on a path without reordering", d, p.undone, len(p.needless))
+		}
 	}
 }

@@ -26,6 +26,7 @@ type path struct {
 	recent, acked           mono.Time
 	needless                []mono.Time // when bytes arrived that the receiver had
 	probes, undone          int
+	trust                   bool  // no recount: other runs have it
 	reno                    *reno // nil: the window is fixed
 }
 
@@ -168,8 +169,10 @@ func (p *path) run(t *testing.T) {
 	progress := p.now
 	for p.s.Una() < p.total {
 		p.output()
-		if err := recount(&p.s); err != nil {
-			t.Fatal(err)
+		if !p.trust {
+			if err := recount(&p.s); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if len(p.events) > 0 && p.events[0].at <= p.s.Deadline() {
 			e := p.events[0]

@@ -25,6 +25,7 @@ type rack struct {
 	decided int64     // below it no original waits for a judgement
 	edge    int64     // the originals below it were sent before RACK.segment
 	oldest  mono.Time // no retransmission that is under way was sent before
+	latest  mono.Time // the last transmission, as stamp gave it
 
 	round   int64 // RACK.dsack_round; -1: none
 	mult    uint8 // RACK.reo_wnd_mult
@@ -41,12 +42,28 @@ func sentAfter(t1 mono.Time, end1 int64, t2 mono.Time, end2 int64) bool {
 	return t1 > t2 || t1 == t2 && end1 > end2
 }
 
+// stamp gives the time of a transmission. The clock stands still during a wake-up of the shard, and the
+// tie-break holds only for what goes out in the order of the stream: a retransmission after new data of
+// the same instant would seem to have gone first, and be judged lost when that data arrives. So it counts a
+// nanosecond later, and so does what follows it.
+func (k *rack) stamp(now mono.Time, again bool) mono.Time {
+	switch {
+	case !k.on || now > k.latest:
+	case again:
+		now = k.latest + 1
+	default:
+		now = k.latest
+	}
+	k.latest = now
+	return now
+}
+
 // evidence collects from one ACK what RACK and the search for needless retransmissions want to know.
 type evidence struct {
 	now     mono.Time
-	echo    mono.Time // AckInfo.Echo
-	minRTT  time.Duration
-	fack    int64 // before this ACK
+	echo    mono.Time     // AckInfo.Echo and the slack
+	minRTT  time.Duration // before this ACK
+	fack    int64         // before this ACK
 	recover int64
 
 	xmit      mono.Time // the latest transmission delivered now, and
@@ -57,8 +74,15 @@ type evidence struct {
 	rexmitted bool      // retransmitted bytes were acknowledged cumulatively
 }
 
+// stampSlack is more than stamp ever adds: what is compared with real times allows for it.
+const stampSlack = time.Microsecond
+
 func (s *Sender) gather(now mono.Time, a *AckInfo) evidence {
-	return evidence{now: now, echo: a.Echo, minRTT: s.rtt.MinRTT(), fack: s.fack, recover: s.recover}
+	v := evidence{now: now, echo: a.Echo, minRTT: s.rtt.MinRTT() - stampSlack, fack: s.fack, recover: s.recover}
+	if v.echo.IsSet() {
+		v.echo = v.echo.Add(stampSlack)
+	}
+	return v
 }
 
 // delivered is steps 2 and 3 for bytes of e, up to end, that are acknowledged for the first time.
@@ -93,7 +117,7 @@ func (k *rack) update(now mono.Time, v *evidence) {
 	if !v.xmit.IsSet() {
 		return
 	}
-	k.rtt = now.Sub(v.xmit)
+	k.rtt = max(now.Sub(v.xmit), 0)
 	if sentAfter(v.xmit, v.end, k.xmit, k.end) {
 		k.xmit, k.end = v.xmit, v.end
 	}

@@ -169,6 +169,30 @@ func TestRACKTailAfterRetransmission(t *testing.T) {
 	x.wantIdle()
 }
 
+// A retransmission and new data leave at one instant, in either order: what went first is judged by what
+// went last, not the other way round.
+func TestRACKSameInstant(t *testing.T) {
+	for _, again := range []bool{false, true} { // the retransmission goes last
+		x := fast(t)
+		x.spaced(4)
+		x.advance(97 * ms)
+		x.ack(0, sack(1000, 4000), "sacked 3000, lost 1000, entered, rtt 98ms")
+		if again {
+			x.send(1000)
+		}
+		x.lost(64_000, 0, 1000)
+		if !again {
+			x.send(1000)
+		}
+		x.advance(100 * ms)
+		want := "sacked 1000, rtt 100ms"
+		if !again {
+			want = "sacked 1000, lost 1000, again 1000, rtt 100ms"
+		}
+		x.ack(0, sack(1000, 5000), want)
+	}
+}
+
 // Rule 4 of NextSeg stays with RACK, for a tail of which nothing was heard; rule 3 does not.
 func TestRACKRescue(t *testing.T) {
 	x := fast(t)
@@ -223,7 +247,7 @@ func TestRACKAmbiguous(t *testing.T) {
 		sent := x.now
 		if before := x.s.rack; echo {
 			x.advance(100 * ms)
-			x.ackInfo(AckInfo{Ack: 4000, Echo: sent - 1}, "acked 4000, delivered 1000, exited")
+			x.ackInfo(AckInfo{Ack: 4000, Echo: sent.Add(-ms)}, "acked 4000, delivered 1000, exited")
 			if x.s.rack.xmit != before.xmit {
 				t.Fatal("took the original's ACK for the retransmission's")
 			}

@@ -90,6 +90,7 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 		return
 	}
 	s.owed = false
+	now = s.rack.stamp(now, true)
 	s.split(from)
 	s.split(to)
 	all := s.board.all()

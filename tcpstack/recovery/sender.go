@@ -167,6 +167,7 @@ func (s *Sender) Sent(now mono.Time, from, to int64) {
 // sentNew adds [next, to) to the scoreboard: as an entry of its own, or, when there are too many, to the
 // last one, which then keeps the older time and so overstates the RTT rather than the opposite.
 func (s *Sender) sentNew(now mono.Time, to int64) {
+	now = s.rack.stamp(now, false)
 	all := s.board.all()
 	if n := len(all); n >= maxBursts && all[n-1].mark == 0 && all[n-1].xmit == 1 {
 		all[n-1].end = to

@@ -35,7 +35,7 @@ func (x *story) reordered() mono.Time {
 func TestEifelFastRetransmit(t *testing.T) {
 	both(t, func(x *story) {
 		sent := x.reordered()
-		x.ackInfo(AckInfo{Ack: 4000, Echo: sent - 1}, "acked 4000, delivered 1000, undo Recovery by eifel, exited")
+		x.ackInfo(AckInfo{Ack: 4000, Echo: sent.Add(-ms)}, "acked 4000, delivered 1000, undo Recovery by eifel, exited")
 		x.wantState(Open)
 		if x.s.rack.seen != true {
 			x.Fatal("it was reordering")
@@ -54,7 +54,7 @@ func TestEifelNoProof(t *testing.T) {
 		x.send(2000)
 		x.advance(100 * ms)
 		x.ackInfo(AckInfo{Ack: 6000, Echo: sent}, "acked 6000, delivered 1000, exited")
-		x.ackInfo(AckInfo{Ack: 8000, Echo: sent - 1}, "acked 2000, rtt 100ms")
+		x.ackInfo(AckInfo{Ack: 8000, Echo: sent.Add(-ms)}, "acked 2000, rtt 100ms")
 	})
 }
 
@@ -126,7 +126,7 @@ func TestEifelTimeout(t *testing.T) {
 	both(t, func(x *story) {
 		sent := x.late()
 		rtt := x.now.Sub(mono.Time(time.Hour))
-		x.ackInfo(AckInfo{Ack: 2000, RTT: rtt, Echo: sent - 1}, "acked 2000, undo Loss by eifel, exited, rtt "+rtt.String())
+		x.ackInfo(AckInfo{Ack: 2000, RTT: rtt, Echo: sent.Add(-ms)}, "acked 2000, undo Loss by eifel, exited, rtt "+rtt.String())
 		x.wantState(Open)
 		x.lost(64_000, 0, 0)
 		if r := x.s.RTT(); r.SRTT() != rtt || r.RTTVar() < rtt/2 || x.s.RTO() < rtt+4*(rtt/2) {
@@ -191,7 +191,7 @@ func TestUndoIsOptional(t *testing.T) {
 	x := tell(t, Config{SACK: true})
 	x.s.SampleRTT(x.now, 100*ms)
 	sent := x.reordered()
-	x.ackInfo(AckInfo{Ack: 4000, Echo: sent - 1}, "acked 4000, delivered 1000, partial")
+	x.ackInfo(AckInfo{Ack: 4000, Echo: sent.Add(-ms)}, "acked 4000, delivered 1000, partial")
 	x.ack(4000, sack(0, 1000), "duplicate 1, dsack 0..1000")
 	x.wantState(Recovery)
 }
