@@ -23,7 +23,7 @@ type path struct {
 	latest                  stream.Range
 	timeouts, sent, dropped int
 	dsack, stamps           bool // the receiver sends D-SACKs, and timestamps
-	recent, acked           mono.Time
+	recent                  mono.Time
 	needless                []mono.Time // when bytes arrived that the receiver had
 	probes, undone          int
 	trust                   bool  // no recount: other runs have it

@@ -17,7 +17,6 @@ type socket struct {
 	conn     *tcpstack.Conn
 	flow     *flow
 	opts     sockopts
-	port     uint16
 
 	connecting  bool
 	told        bool // a call of connect has returned 0
