@@ -151,14 +151,16 @@ var harmless = map[string]bool{
 
 // command takes the text between backticks: one command per line or semicolon.
 func (s *sysctls) command(p *parser, t token) {
-	for _, c := range strings.FieldsFunc(t.text, func(r rune) bool { return r == '\n' || r == ';' }) {
-		c = strings.Join(strings.Fields(c), " ")
-		switch cc, isCC := strings.CutPrefix(c, "sysctl -q net.ipv4.tcp_congestion_control="); {
-		case c == "", strings.HasPrefix(c, "#"), harmless[c]:
-		case isCC:
-			s.congestion = congestionName(cc)
-		default:
-			p.fail(t, "shell commands are not supported: %s", c)
+	for i, line := range strings.Split(t.text, "\n") {
+		for c := range strings.SplitSeq(line, ";") {
+			c = strings.Join(strings.Fields(c), " ")
+			switch cc, isCC := strings.CutPrefix(c, "sysctl -q net.ipv4.tcp_congestion_control="); {
+			case c == "", strings.HasPrefix(c, "#"), harmless[c]:
+			case isCC:
+				s.congestion = congestionName(cc)
+			default:
+				fail(p.file, t.line+i, "shell commands are not supported: %s", c)
+			}
 		}
 	}
 }

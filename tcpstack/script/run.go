@@ -52,6 +52,11 @@ func Run(name string, src []byte, o Options) (rep Report, err error) {
 	if err != nil {
 		return rep, err
 	}
+	return runProgram(p, o)
+}
+
+// runProgram runs a parsed script. Mismatches and mistakes end it by a panic, which becomes the error here.
+func runProgram(p *program, o Options) (rep Report, err error) {
 	r := &runner{program: p, opt: o, now: began, fds: make(map[int]*socket), flows: make(map[wire.Flow]*flow)}
 	defer func() {
 		switch e := recover().(type) {
