@@ -2,6 +2,7 @@ package script
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,17 +161,13 @@ func (f *flow) carries(s *sent) bool {
 
 // checkOverdue fails, before an event that is no outbound packet, when the stack has sent something that
 // the next outbound line can no longer match: it is long past.
-func (r *runner) checkOverdue(e *event) {
+func (r *runner) checkOverdue() {
 	if r.dev == nil || len(r.dev.out) == 0 {
 		return
 	}
-	for i := r.next; i < len(r.events); i++ {
-		if r.events[i].outbound() {
-			if r.events[i].when == whenAny {
-				return
-			}
-			break
-		}
+	next := slices.IndexFunc(r.events[r.next:], func(e event) bool { return e.outbound() })
+	if next >= 0 && r.events[r.next+next].when == whenAny || next < 0 && r.opt.Trailing {
+		return
 	}
 	s := &r.dev.out[0]
 	if s.at.Add(r.config.tolerance) < r.now {

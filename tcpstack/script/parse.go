@@ -135,7 +135,7 @@ func (p *parser) option(t token) {
 		p.config.tsTick = time.Duration(number(0, 1e6)) * time.Microsecond
 	case "mtu":
 		p.config.mtu = number(576, 65535)
-	case "verbose", "debug":
+	case "verbose", "debug", "mss": // mss is how packetdrill's tun device cuts superframes
 	default:
 		p.fail(t, "the option --%s is not supported", name)
 	}

@@ -127,14 +127,20 @@ func (p *parser) structExpr() expr {
 // sysctls is what the commands of a script set, as far as the stack follows.
 type sysctls struct {
 	congestion string
+	maxReceive int // of the receive buffer, bytes; 0: the stack's default
 }
+
+// defaultsScripts are the set-up that packetdrill's and Linux's own scripts share. Of what it sets, the
+// scripts show the largest receive buffer, 15 MiB, by the window scale 8 that follows from it.
+var defaultsScripts = map[string]bool{
+	"../common/defaults.sh": true, "../../common/defaults.sh": true, "./defaults.sh": true,
+}
+
+const defaultsMaxReceive = 15 << 20
 
 // harmless are the commands that set what the stack does anyway, or what it does not have. Nothing else is
 // passed over: a script that needs a setting would otherwise pass for the wrong reason.
 var harmless = map[string]bool{
-	"../common/defaults.sh":                              true, // packetdrill's own set-up: Linux's defaults
-	"../../common/defaults.sh":                           true,
-	"./defaults.sh":                                      true,
 	"sysctl -q net.ipv4.tcp_timestamps=1":                true,
 	"sysctl -q net.ipv4.tcp_sack=1":                      true,
 	"sysctl -q net.ipv4.tcp_window_scaling=1":            true,
@@ -147,6 +153,9 @@ var harmless = map[string]bool{
 	"sysctl -q net.ipv4.tcp_reordering=3":                true,
 	"sysctl -q net.ipv4.tcp_moderate_rcvbuf=1":           true,
 	"sysctl -q net.ipv4.tcp_workaround_signed_windows=0": true,
+	"sysctl -q net.ipv4.tcp_min_tso_segs=4":              true,
+	"tc qdisc replace dev tun0 root fq":                  true,
+	"tc qdisc replace dev tun0 root pfifo":               true,
 }
 
 // command takes the text between backticks: one command per line or semicolon.
@@ -156,6 +165,8 @@ func (s *sysctls) command(p *parser, t token) {
 			c = strings.Join(strings.Fields(c), " ")
 			switch cc, isCC := strings.CutPrefix(c, "sysctl -q net.ipv4.tcp_congestion_control="); {
 			case c == "", strings.HasPrefix(c, "#"), harmless[c]:
+			case defaultsScripts[c]:
+				s.maxReceive = defaultsMaxReceive
 			case isCC:
 				s.congestion = congestionName(cc)
 			default:

@@ -132,7 +132,7 @@ func (r *runner) event(e *event) {
 		r.expectPacket(e, at)
 	} else {
 		r.advance(at)
-		r.checkOverdue(e)
+		r.checkOverdue()
 		r.trace(e)
 		switch {
 		case e.packet != nil:
@@ -191,8 +191,9 @@ func (r *runner) ready() {
 		mss: r.mssOf, note: r.noteSent,
 	}
 	st, err := tcpstack.New(tcpstack.Config{
-		Addrs: []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer, MaxReceiveBuffer: r.buffer,
-		Congestion: cmp.Or(r.config.sysctl.congestion, r.opt.Congestion), Secret: [16]byte{1, 2, 3},
+		Addrs: []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer,
+		MaxReceiveBuffer: cmp.Or(r.buffer, r.config.sysctl.maxReceive),
+		Congestion:       cmp.Or(r.config.sysctl.congestion, r.opt.Congestion), Secret: [16]byte{1, 2, 3},
 	}, []link.Device{r.dev})
 	if err != nil {
 		panic(stackError{err})
