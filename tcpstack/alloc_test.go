@@ -6,17 +6,15 @@ import (
 	"ocaserve/tcpstack/stream"
 )
 
-// TestNoAllocations pins the packet path: in steady state a superframe out, the ACKs in, and the data
-// received on the other side allocate nothing.
-func TestNoAllocations(t *testing.T) {
-	p := newPair(t, Config{})
+// bulk is a server sending to a client that takes everything, over the memory link; each call of the result
+// moves 128 KiB.
+func bulk(p *pair) (turn func()) {
 	p.delay = 0
 	direct(p)
 	client, server := p.connect()
 	client.pause = true
-	block := make([]byte, 16<<10)
-	var span stream.Span = stream.Bytes(block)
-	turn := func() {
+	var span stream.Span = stream.Bytes(make([]byte, 16<<10))
+	return func() {
 		for range 8 {
 			server.c.Append(span)
 		}
@@ -27,6 +25,13 @@ func TestNoAllocations(t *testing.T) {
 		}
 		p.now += 1e6
 	}
+}
+
+// TestNoAllocations pins the packet path: in steady state a superframe out, the ACKs in, and the data
+// received on the other side allocate nothing.
+func TestNoAllocations(t *testing.T) {
+	p := newPair(t, Config{})
+	turn := bulk(p)
 	for range 200 {
 		turn()
 	}
@@ -46,24 +51,10 @@ func direct(p *pair) {
 
 // BenchmarkTransfer is the cost of the stack on both sides and of one copy across the cable.
 func BenchmarkTransfer(b *testing.B) {
-	p := newPair(b, Config{})
-	p.delay = 0
-	direct(p)
-	client, server := p.connect()
-	client.pause = true
-	block := make([]byte, 16<<10)
-	var span stream.Span = stream.Bytes(block)
+	turn := bulk(newPair(b, Config{}))
 	b.SetBytes(128 << 10)
 	b.ReportAllocs()
 	for b.Loop() {
-		for range 8 {
-			server.c.Append(span)
-		}
-		for range 4 {
-			p.b.Step(p.now)
-			p.a.Step(p.now)
-			client.c.Discard(client.c.Readable())
-		}
-		p.now += 1e6
+		turn()
 	}
 }
