@@ -47,6 +47,7 @@ type Outcome struct {
 	Undo      Undo         // an earlier reduction of the window proved needless; comes before Entered
 	ProbeLoss bool         // Entered because a loss probe repaired the only loss (RFC 8985 section 7.4.2)
 	Kind      Timer        // which timer Timeout acted on
+	Rate      Rate         // the delivery rate that an ACK measured
 }
 
 // A sample collects what an ACK says about the round-trip time.
