@@ -44,6 +44,7 @@ func expire(inFlight int64) func(*NewReno) {
 	return func(c *NewReno) { c.Timeout(1, Loss{InFlight: inFlight}) }
 }
 
+// RFC 5681 section 3.1 and equation (4), by bytes: RFC 3465 sections 2.1 and 2.2.
 func TestNewReno(t *testing.T) {
 	const none = math.MaxInt64
 	tell(t, []step{
@@ -75,7 +76,7 @@ func TestNewRenoTimeout(t *testing.T) {
 	})
 }
 
-// RFC 7661: a window that is not used does not grow.
+// RFC 7661 section 4.2, RFC 3465 section 2.3: a window that is not used does not grow.
 func TestNewRenoValidation(t *testing.T) {
 	tell(t, []step{
 		{"half used", acked(5000, 5000), 15_000, math.MaxInt64},

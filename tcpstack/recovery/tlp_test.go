@@ -42,7 +42,7 @@ func TestPTO(t *testing.T) {
 	x.send(2000)
 	x.wantDeadline(TimerProbe, time.Second) // no SRTT
 	x.timeout(time.Second, "probe")
-	x.probe(0, 0, 0) // section 7.3: "the sender has obtained an RTT measurement ... since the start"
+	x.probe(0, 0, 0) // RFC 8985 section 7.3: "the sender has obtained an RTT measurement ... since the start"
 	x.wantDeadline(TimerRTO, 3*time.Second)
 	x.advance(10 * ms)
 	x.ack(1500, nil, "acked 1500, rtt 1.01s")
@@ -158,7 +158,7 @@ func TestTLPConditions(t *testing.T) {
 	x.probe(0, 3000, 4000)
 }
 
-// Section 7.2: no PTO in recovery, none with SACKed segments; section 7.1: recovery ends an episode.
+// RFC 8985 section 7.2: no PTO in recovery, none with SACKed segments; section 7.1: recovery ends an episode.
 func TestTLPNotArmed(t *testing.T) {
 	x := fast(t)
 	x.spaced(3)
