@@ -100,8 +100,7 @@ type receiver struct {
 	tsRecent   uint32    // RFC 7323 section 4.3
 	tsRecentAt mono.Time // when; a timestamp older than 24 days is invalid (section 5.5)
 
-	tuneStart mono.Time // auto-tuning: this round's start
-	tuneBytes int64     // bytes the application has read in it
+	tune rightSizer
 
 	challenge challengeLimit
 	probes    uint8 // keepalive probes unanswered

@@ -42,7 +42,7 @@ func (c *Conn) wasRead(n int) {
 	if n == 0 {
 		return
 	}
-	c.tuneReceive(c.shard.now, n)
+	c.tuneReceive(c.shard.now)
 	c.windowOpened()
 	if c.unread && c.in.Readable() == 0 {
 		c.raise(eventClosed)

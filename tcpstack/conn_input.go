@@ -218,6 +218,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	}
 	got, _ := c.in.Insert(off, p)
 	c.shard.stats.BytesReceived += uint64(got)
+	c.measureRTT(now, seg)
 	if got > 0 {
 		c.raise(eventReadable)
 	}

@@ -1,10 +1,6 @@
 package tcpstack
 
-import (
-	"time"
-
-	"ocaserve/tcpstack/mono"
-)
+import "ocaserve/tcpstack/mono"
 
 // advertise computes the window to announce, scaled for the wire (RFC 7323 section 2.3). The right edge
 // never moves left (RFC 9293 section 3.8.6: "a TCP receiver SHOULD NOT shrink the window"), and moves right
@@ -40,28 +36,4 @@ func (c *Conn) windowOpened() {
 		c.rcv.ackNow = true
 		c.wantOutput()
 	}
-}
-
-// tuneReceive grows the receive buffer when the application reads as fast as the window lets the peer
-// send: if it read more than half the buffer within one round trip, the buffer doubles, up to the
-// configured cap (dynamic right-sizing, Fisk and Feng 2001, as Linux and FreeBSD do it).
-func (c *Conn) tuneReceive(now mono.Time, n int) {
-	r := &c.rcv
-	r.tuneBytes += int64(n)
-	if !r.tuneStart.IsSet() {
-		r.tuneStart, r.tuneBytes = now, 0
-		return
-	}
-	rtt := max(c.rec.RTT().SRTT(), time.Millisecond)
-	if now.Sub(r.tuneStart) < rtt {
-		return
-	}
-	if elapsed := now.Sub(r.tuneStart); elapsed < 4*rtt {
-		perRTT := r.tuneBytes * int64(rtt) / int64(elapsed)
-		if perRTT > int64(r.limit)/2 && r.limit < c.shard.stack.cfg.MaxReceiveBuffer {
-			r.limit = min(r.limit*2, c.shard.stack.cfg.MaxReceiveBuffer)
-			c.in.SetLimit(r.limit)
-		}
-	}
-	r.tuneStart, r.tuneBytes = now, 0
 }

@@ -161,6 +161,9 @@ func newPeerAt(t testing.TB, cfg Config, local, remote netip.Addr) *peer {
 	if cfg.Secret == (syn.Key{}) {
 		cfg.Secret = testKey
 	}
+	if cfg.MaxReceiveBuffer == 0 {
+		cfg.MaxReceiveBuffer = 4 << 20 // a window scale of 7
+	}
 	st, err := New(cfg, []link.Device{p.dev})
 	if err != nil {
 		t.Fatal(err)

@@ -22,8 +22,8 @@ type Config struct {
 	AnyAddr bool         // every address is ours: the client's side of an in-process link
 
 	ReceiveBuffer    int   // bytes per connection at first; 0: 64 KiB
-	MaxReceiveBuffer int   // what auto-tuning may grow it to; 0: 4 MiB
-	MaxSendBuffer    int64 // bytes in flight per connection; 0: 16 MiB
+	MaxReceiveBuffer int   // what auto-tuning may grow it to; 0: 32 MiB, as Linux since 6.16
+	MaxSendBuffer    int64 // bytes in flight per connection; 0: 32 MiB
 	NotsentLowat     int64 // unsent bytes per connection, see Conn.Room; 0: 256 KiB
 	MaxConns         int   // connections per shard; 0: 131072
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
@@ -41,12 +41,12 @@ func (c *Config) setDefaults() error {
 		}
 	}
 	def(&c.ReceiveBuffer, 64<<10)
-	def(&c.MaxReceiveBuffer, 4<<20)
+	def(&c.MaxReceiveBuffer, 32<<20)
 	def(&c.MaxConns, 128<<10)
 	def(&c.MaxHalfOpen, 4096)
 	def(&c.MaxReassembly, 256<<20)
 	if c.MaxSendBuffer == 0 {
-		c.MaxSendBuffer = 16 << 20
+		c.MaxSendBuffer = 32 << 20
 	}
 	if c.NotsentLowat == 0 {
 		c.NotsentLowat = 256 << 10
