@@ -104,6 +104,7 @@ const Default = "cubic"
 var registry = map[string]func(mss int) Controller{
 	"newreno": func(mss int) Controller { return NewNewReno(mss) },
 	"cubic":   func(mss int) Controller { return NewCubic(mss) },
+	"dctcp":   func(mss int) Controller { return NewDCTCP(mss) },
 }
 
 // New makes the controller of that name for segments of mss payload bytes.

@@ -10,16 +10,26 @@ import (
 // Cubic is RFC 9438: after a loss the window returns to where it was along a cubic function of time, flat
 // around the point of the loss, so that growth does not depend on the round-trip time. All arithmetic is
 // in integers.
+//
+// Its first slow start is HyStart++, as section 4.10 wants.
 type Cubic struct {
 	reno
-	wMax   int64     // the window before the last reduction, bytes
+	cubicEpoch
+	held  mono.Time // since when the window was not in use; 0: it is
+	srtt  time.Duration
+	was   cubicEpoch // what Undo restores, with reno.before
+	wasAt mono.Time  // and when that was
+}
+
+// A cubicEpoch is a curve and where it stands.
+type cubicEpoch struct {
+	wMax   int64     // the window before the last reduction, less after fast convergence, bytes
+	prior  int64     // cwnd_prior: the window before the last reduction, bytes
 	wEst   int64     // what Reno would have (section 4.3), bytes
+	estAcc int64     // bytes delivered towards wEst's next increase
 	origin int64     // the plateau of this epoch's curve, bytes
 	k      int64     // from the epoch's beginning to the plateau, in 1/1024 s
 	epoch  mono.Time // beginning of congestion avoidance; 0: not begun
-	held   mono.Time // since when the window was not in use; 0: it is
-	srtt   time.Duration
-	estAcc int64 // bytes delivered towards wEst's next increase
 }
 
 // The curve's units: time in 1/1024 s, C = 0.4 segments/s^3 (section 5).
@@ -90,6 +100,7 @@ func (c *Cubic) follow(now mono.Time, n int64) {
 func (c *Cubic) beginEpoch(now mono.Time) {
 	c.epoch, c.estAcc = now, 0
 	c.wEst = c.cwnd
+	c.prior = max(c.prior, c.cwnd) // section 4.10: slow start may end without a loss
 	c.origin, c.k = c.cwnd, 0
 	if c.wMax > c.cwnd {
 		c.origin = c.wMax
@@ -120,11 +131,11 @@ func (c *Cubic) curve(t time.Duration) int64 {
 }
 
 // reno3 estimates Reno's window, section 4.3: "W_est + alpha_cubic * segments_acked / cwnd", where
-// alpha_cubic = 3*(1-beta)/(1+beta) = 9/17 until W_est has come back to W_max, then 1.
+// alpha_cubic = 3*(1-beta)/(1+beta) = 9/17 until W_est has come back to cwnd_prior, then 1.
 func (c *Cubic) reno3(n int64) {
 	c.estAcc += min(n, c.cwnd)
 	need := c.cwnd
-	if c.wEst < c.wMax {
+	if c.wEst < c.prior {
 		need = c.cwnd / 9 * 17
 	}
 	if c.estAcc >= need {
@@ -134,13 +145,30 @@ func (c *Cubic) reno3(n int64) {
 }
 
 // Lost reduces to beta_cubic = 0.7 (section 4.6) and releases bandwidth faster if the window had not
-// come back to where it was lost before (fast convergence, section 4.7).
-func (c *Cubic) Lost(_ mono.Time, e Loss) {
+// come back to where it was lost before (fast convergence, section 4.7). To an ECN echo in congestion
+// avoidance it reacts less, as RFC 8511 section 3 has it; that RFC sets a number for Reno only, and 0.85 is
+// what its authors measured CUBIC with.
+func (c *Cubic) Lost(now mono.Time, e Loss) {
+	c.save(now, e)
 	c.remember()
-	c.reduce(min(e.InFlight, c.cwnd) / 10 * 7)
+	part := min(e.InFlight, c.cwnd) / 20
+	if e.ECN && !c.inSlowStart() {
+		c.reduce(part * 17)
+		return
+	}
+	c.reduce(part * 14)
+}
+
+func (c *Cubic) save(now mono.Time, e Loss) {
+	c.reno.save(e)
+	c.was, c.wasAt = c.cubicEpoch, now
+	if c.held.IsSet() {
+		c.wasAt = c.held
+	}
 }
 
 func (c *Cubic) remember() {
+	c.prior = c.cwnd
 	if c.cwnd < c.wMax {
 		c.wMax = c.cwnd / 20 * 17 // cwnd * (1 + beta) / 2
 	} else {
@@ -149,14 +177,29 @@ func (c *Cubic) remember() {
 	c.epoch, c.held = 0, 0
 }
 
+// Undo restores the window and its curve (section 4.9: cwnd, cwnd_prior, ssthresh, W_max, K, t_epoch and
+// W_est), "if the current cwnd is lower than cwnd_prior". The epoch's clock has stood still since.
+func (c *Cubic) Undo(mono.Time) {
+	if c.restore() {
+		c.cubicEpoch, c.held = c.was, c.wasAt
+	}
+}
+
 // Timeout: section 4.8 follows RFC 5681, "with ssthresh set using beta_cubic". The first congestion
 // avoidance after it starts its curve at the window it then has.
-func (c *Cubic) Timeout(_ mono.Time, e Loss) {
+func (c *Cubic) Timeout(now mono.Time, e Loss) {
 	if !c.inLoss {
+		c.save(now, e)
 		c.remember()
 	}
 	c.timeout(min(e.InFlight, c.cwnd) / 10 * 7)
 	c.wMax, c.epoch = min(c.wMax, c.ssthresh), 0
+}
+
+// Seed takes over another controller's window; the curve begins there.
+func (c *Cubic) Seed(now mono.Time, window, ssthresh int64, srtt time.Duration) {
+	c.reno.Seed(now, window, ssthresh, srtt)
+	c.srtt = srtt
 }
 
 // Idle forgets the epoch too: the curve starts anew from the window that slow start reaches.

@@ -2,6 +2,7 @@ package congestion
 
 import (
 	"math"
+	"time"
 
 	"ocaserve/tcpstack/mono"
 )
@@ -9,6 +10,8 @@ import (
 // NewReno is the standard: slow start and congestion avoidance (RFC 5681) with byte counting (RFC 3465),
 // an initial window of ten segments (RFC 6928), and no growth for a window that is not used (RFC 7661).
 // Fast recovery's inflation is not here: recovery's Pipe does its work.
+//
+// Its first slow start is HyStart++ (RFC 9406).
 //
 // We deviate: RFC 3465 section 2.2 limits slow start to L = 2*SMSS per ACK. A receiver behind GRO
 // acknowledges 64 KiB at once, and such a limit would turn slow start into a crawl; the bursts it guards
@@ -26,19 +29,31 @@ func (c *NewReno) Name() string { return "newreno" }
 
 func (c *NewReno) Acked(_ mono.Time, e Ack) {
 	n := c.usable(e)
-	if n == 0 {
-		return
-	}
 	if n = c.slowStart(n); n > 0 {
 		c.avoid(n)
 	}
 }
 
+// Lost halves the window (RFC 5681 equation (4)). To an ECN echo in congestion avoidance it reacts less:
+// a queue that marks is shorter than one that overflows, "beta_{ecn} = 0.8" (RFC 8511 section 3).
 func (c *NewReno) Lost(_ mono.Time, e Loss) {
-	c.reduce(e.InFlight / 2) // RFC 5681 equation (4)
+	c.save(e)
+	to := e.InFlight / 2
+	if e.ECN && !c.inSlowStart() {
+		to = e.InFlight / 5 * 4
+	}
+	c.reduce(to)
 }
 
-func (c *NewReno) Timeout(_ mono.Time, e Loss) { c.timeout(e.InFlight / 2) }
+func (c *NewReno) Timeout(_ mono.Time, e Loss) {
+	if !c.inLoss {
+		c.save(e)
+	}
+	c.timeout(e.InFlight / 2)
+}
+
+// Undo takes back the last reduction.
+func (c *NewReno) Undo(mono.Time) { c.restore() }
 
 // reno is what window-based controllers share.
 type reno struct {
@@ -46,7 +61,12 @@ type reno struct {
 	counted        int64 // bytes delivered towards the next increase in congestion avoidance
 	mss            int64
 	inLoss         bool // after a time-out, until recovery is over
+	hystart        hystart
+	before         savedReno // what Undo restores
 }
+
+// A savedReno is what an episode of loss found; a window of 0: nothing to restore.
+type savedReno struct{ cwnd, ssthresh int64 }
 
 func (c *reno) init(mss int) {
 	c.mss = int64(max(mss, 1))
@@ -84,16 +104,28 @@ func (c *reno) usable(e Ack) int64 {
 		return 0
 	}
 	c.inLoss = false
+	if c.initial() && c.hystart.acked(e) {
+		c.ssthresh = c.cwnd // RFC 9406 section 4.2: "enter congestion avoidance by setting the ssthresh to the current cwnd"
+	}
 	if e.AppLimited || 2*e.InFlight < c.cwnd {
 		return 0
 	}
 	return n
 }
 
+// initial reports whether this is the slow start before anything is known of the path.
+func (c *reno) initial() bool { return c.ssthresh == math.MaxInt64 }
+
+func (c *reno) inSlowStart() bool { return c.cwnd < c.ssthresh }
+
 // slowStart grows by the bytes delivered (RFC 3465 section 2.2) up to ssthresh and returns what is left.
 func (c *reno) slowStart(n int64) int64 {
-	if c.cwnd >= c.ssthresh {
+	if !c.inSlowStart() {
 		return n
+	}
+	if c.initial() {
+		c.cwnd += c.hystart.grow(n)
+		return 0
 	}
 	grow := min(n, c.ssthresh-c.cwnd)
 	c.cwnd += grow
@@ -135,4 +167,36 @@ func (c *reno) Idle(mono.Time) {
 		c.ssthresh = max(c.ssthresh, c.cwnd/4*3)
 	}
 	c.cwnd, c.counted = min(c.cwnd, InitialWindow(int(c.mss))), 0
+	c.hystart = hystart{} // RFC 9406 section 4.3 allows it to grow the restart window
+}
+
+// save takes note of the state that an episode of loss found. An ECN echo is never needless, and after it
+// what was before is of no use.
+func (c *reno) save(e Loss) {
+	c.before = savedReno{c.cwnd, c.ssthresh}
+	if e.ECN {
+		c.before = savedReno{}
+	}
+}
+
+// restore is the response to a needless reduction, RFC 4015 section 3.2 step (ReCC). It reports whether there
+// was one.
+//
+// We deviate: the RFC sets ssthresh to what was in flight, and cwnd to FlightSize + min(bytes_acked, IW), so
+// that no burst leaves. Pacing sees to that, and the window is restored whole, after fast recovery too (RFC
+// 9438 section 4.9.2 does so for CUBIC).
+func (c *reno) restore() bool {
+	was := c.before
+	c.before = savedReno{}
+	if was.cwnd <= c.cwnd {
+		return false
+	}
+	c.cwnd, c.ssthresh = max(was.cwnd, c.mss), max(c.ssthresh, was.ssthresh)
+	c.inLoss, c.counted = false, 0
+	return true
+}
+
+// Seed takes over another controller's window. Where that was still in its first slow start, so is this.
+func (c *reno) Seed(_ mono.Time, window, ssthresh int64, _ time.Duration) {
+	c.cwnd, c.ssthresh = max(window, c.mss), max(ssthresh, 2*c.mss)
 }

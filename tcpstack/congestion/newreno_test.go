@@ -116,7 +116,7 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("New of nothing: %v, %v", c, err)
 	}
 	_, err := New("vegas", mss)
-	if want := `unknown congestion control "vegas"; there are: cubic, newreno`; err == nil || err.Error() != want {
+	if want := `unknown congestion control "vegas"; there are: cubic, dctcp, newreno`; err == nil || err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
 	}
 }
@@ -153,7 +153,7 @@ func FuzzControllers(f *testing.F) {
 				default:
 					n := v * size
 					c.Acked(now, Ack{Delivered: n, InFlight: c.Window() * int64(ops[i]>>4) / 12, InRecovery: ops[i]&8 != 0, RTT: time.Duration(v) * time.Millisecond})
-					if c.Window() < before || c.Window() > before+max(n, size) {
+					if (name == "newreno" || name == "cubic") && (c.Window() < before || c.Window() > before+max(n, size)) {
 						t.Fatalf("%s: %d bytes delivered moved the window from %d to %d", name, n, before, c.Window())
 					}
 				}
