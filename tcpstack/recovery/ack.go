@@ -58,6 +58,7 @@ type sample struct {
 	karn     bool      // the cumulative ACK covers a retransmission: ambiguous
 
 	evidence
+	newest newest
 }
 
 // Ack digests an ACK. An ACK above Next changes nothing (the caller answers it, RFC 9293 section
@@ -84,6 +85,7 @@ func (s *Sender) Ack(now mono.Time, a AckInfo) Outcome {
 	if s.rack.on {
 		s.settleProbe(now, &a, &o)
 	}
+	s.sampleRate(now, rtt.newest, &o)
 	return o
 }
 
@@ -101,6 +103,7 @@ func (s *Sender) takeAck(ack int64, o *Outcome, rtt *sample) {
 			o.Delivered += to - from
 			rtt.cumulative(e)
 			rtt.delivered(e, to, rtt.echo)
+			rtt.newest.reported(e, to)
 		}
 		s.unmark(e, to-from)
 		from = to

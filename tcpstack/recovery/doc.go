@@ -14,6 +14,8 @@
 //     for reordering is over, or a probe is to be sent ([Sender.Probe], TLP), or it is the time-out.
 //  7. With [Config].Undo an ACK may prove that an episode was needless: by timestamps (RFC 3522), D-SACK
 //     (RFC 2883) or F-RTO (RFC 5682). [Outcome].Undo tells the caller to restore the window (RFC 4015).
+//  8. With [Config].Rate an ACK also measures how fast the path delivers: [Outcome].Rate. Output that runs out
+//     of data says so with [Sender.AppLimited].
 //
 // [PRR] (RFC 9937) stands beside the Sender: the window during one fast recovery.
 //

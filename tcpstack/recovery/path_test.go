@@ -28,6 +28,11 @@ type path struct {
 	probes, undone          int
 	trust                   bool  // no recount: other runs have it
 	reno                    *reno // nil: the window is fixed
+
+	rate    int64     // bytes per second that data takes on the path; 0: no limit
+	free    mono.Time // when the path can take more
+	samples int       // of the delivery rate,
+	highest float64   // and the highest of them
 }
 
 // reno is just enough congestion control for a needless reduction to cost something.
@@ -70,6 +75,10 @@ func (p *path) carry(e pathEvent) {
 	p.sent++
 	for {
 		e.at = p.now.Add(pathDelay)
+		if e.data && p.rate > 0 {
+			p.free = max(p.free, p.now).Add(time.Duration(e.seg.Len() * int64(time.Second) / p.rate))
+			e.at = p.free.Add(pathDelay)
+		}
 		if p.rng.Float64() < p.reorder {
 			e.at = e.at.Add(time.Duration(p.rng.Int64N(int64(pathDelay))))
 		}
@@ -108,6 +117,13 @@ func (p *path) output() {
 func (p *path) respond(o Outcome) {
 	if p.reno != nil {
 		p.reno.respond(p, o)
+	}
+}
+
+func (p *path) measure(r Rate) {
+	if r.Interval > 0 {
+		p.samples++
+		p.highest = max(p.highest, float64(r.Delivered-r.PriorDelivered)/r.Interval.Seconds())
 	}
 }
 
@@ -198,6 +214,7 @@ func (p *path) run(t *testing.T) {
 			if o.Undo.By != ProofNone {
 				p.undone++
 			}
+			p.measure(o.Rate)
 			p.respond(o)
 			continue
 		}

@@ -96,8 +96,9 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 	all := s.board.all()
 	lo, hi := s.board.find(from), s.board.find(to-1)+1
 	alike := true
+	id := s.newStamp()
 	for i := lo; i < hi; i++ {
-		s.resentOne(now, all, i)
+		s.resentOne(now, all, i, id)
 		alike = alike && all[i].mark == all[lo].mark
 	}
 	if alike && hi-lo > 1 {
@@ -107,6 +108,7 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 		}
 		s.board.splice(lo, hi, one)
 	}
+	s.fillStamp(id, to)
 	if from <= s.cursor {
 		s.cursor = max(s.cursor, to)
 	}
@@ -117,7 +119,7 @@ func (s *Sender) resent(now mono.Time, from, to int64) {
 	}
 }
 
-func (s *Sender) resentOne(now mono.Time, all []burst, i int) {
+func (s *Sender) resentOne(now mono.Time, all []burst, i int, id uint32) {
 	e := &all[i]
 	if e.mark&sacked != 0 {
 		return // what the receiver has needs no accounting, as little as a keep-alive probe does
@@ -131,6 +133,6 @@ func (s *Sender) resentOne(now mono.Time, all []burst, i int) {
 		e.mark |= rexmit
 	}
 	s.undo.resent(now, s.state, s.span(all, i))
-	e.sent = now
+	e.sent, e.stamp = now, id
 	e.xmit = max(e.xmit, e.xmit+1) // saturates
 }

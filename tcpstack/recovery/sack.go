@@ -85,6 +85,7 @@ func (s *Sender) countSacked(touched []burst, from, to int64, o *Outcome, rtt *s
 			o.Sacked += n
 			rtt.selective(e)
 			rtt.selected(e, end)
+			rtt.newest.reported(e, end)
 		}
 		from = end
 	}

@@ -14,6 +14,8 @@ type burst struct {
 	sent mono.Time // its last transmission
 	xmit uint8     // transmissions, at most 255; more than one: no RTT sample (Karn)
 	mark mark
+
+	stamp uint32 // number of the delivery stamp of the last transmission; 0: none
 }
 
 // A mark says what is known of a burst's bytes.

@@ -18,6 +18,7 @@ type Config struct {
 	MaxAckDelay time.Duration // TLP.max_ack_delay: what a peer may delay a lone ACK by; 0: 200 ms
 	Undo        bool          // find out needless retransmissions: Eifel (RFC 3522), D-SACK, F-RTO (RFC 5682)
 	RTORestart  bool          // RFC 7765; needs AckInfo.Unsent
+	Rate        bool          // measure the delivery rate: Outcome.Rate
 }
 
 // A Detector is a way to judge segments lost.
@@ -80,6 +81,8 @@ type Sender struct {
 	rack    rack
 	probe   probe
 	undo    undo
+
+	delivery *delivery // nil: delivery rates are not measured
 }
 
 // Init makes s ready for a stream of which nothing has been sent.
@@ -99,6 +102,7 @@ func (s *Sender) Init(c Config) {
 		s.rto = defaultInitialRTO
 	}
 	s.SetMSS(c.MSS)
+	s.SetRate(c.Rate)
 }
 
 // SetMSS changes the segment size, as a path MTU does. Entries keep their cuts: only thresholds change.
@@ -144,6 +148,7 @@ func (s *Sender) Sent(now mono.Time, from, to int64) {
 	if from > s.next {
 		panic("recovery: Sent leaves a gap above Next")
 	}
+	s.startFlight(now)
 	old := s.next
 	if from < s.next {
 		s.resent(now, max(from, s.una), min(to, s.next))
@@ -171,10 +176,13 @@ func (s *Sender) sentNew(now mono.Time, to int64) {
 	all := s.board.all()
 	if n := len(all); n >= maxBursts && all[n-1].mark == 0 && all[n-1].xmit == 1 {
 		all[n-1].end = to
-	} else {
-		s.board.push(burst{end: to, sent: now, xmit: 1})
+		s.next = to
+		return
 	}
+	id := s.newStamp()
+	s.board.push(burst{end: to, sent: now, xmit: 1, stamp: id})
 	s.next = to
+	s.fillStamp(id, to)
 }
 
 // EnterCWR notes that the congestion window is being reduced without loss (an ECN echo, RFC 3168 section

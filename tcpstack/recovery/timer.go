@@ -89,6 +89,7 @@ func (s *Sender) Timeout(now mono.Time) Outcome {
 	}
 	if s.aux <= s.timer { // RFC 8985 section 7.2: the PTO never comes after the time-out
 		s.auxTimeout(now, &o)
+		s.delivery.countLost(o.Lost)
 		return o
 	}
 	o.Kind = TimerRTO
@@ -100,6 +101,7 @@ func (s *Sender) Timeout(now mono.Time) Outcome {
 	} else {
 		o.Lost = s.loseAll()
 	}
+	s.delivery.countLost(o.Lost)
 	s.backoff = min(s.backoff+1, 16)
 	s.timer = now.Add(s.RTO())
 	return o
