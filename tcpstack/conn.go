@@ -44,6 +44,8 @@ type Conn struct {
 	rcv   receiver
 	snd   sender
 	rec   recovery.Sender
+	prr   recovery.PRR // the window of a fast recovery, while one is under way
+	fn    *Functions   // its TCP implementation; nil before ESTABLISHED and after the end
 	cc    congestion.Controller
 	queue stream.SendQueue
 	in    stream.Reassembly
@@ -102,6 +104,8 @@ type receiver struct {
 
 	tune rightSizer
 
+	twice stream.Range // payload that arrived a second time, for the next ACK's D-SACK; empty: none
+
 	challenge challengeLimit
 	probes    uint8 // keepalive probes unanswered
 	lastHeard mono.Time
@@ -120,6 +124,9 @@ type sender struct {
 	pmtu    int   // path MTU in use, bytes
 	lowat   int64 // NotsentLowat
 	finSent bool  // the FIN was transmitted at least once
+
+	recoveryWnd int64 // what PRR allows in flight, while it is active
+	deferred    int64 // bytes that duplicate ACKs delivered, see grow
 
 	wantWritable bool // Room returned 0
 	closing      bool // CloseWrite was called before the connection was established

@@ -3,7 +3,6 @@ package tcpstack
 import (
 	"time"
 
-	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
@@ -20,21 +19,25 @@ func (c *Conn) inputAck(now mono.Time, seg *wire.Segment) bool {
 		c.challengeAck(now)
 		return false
 	}
-	dup := c.isDuplicateAck(seg, ack, una, next)
-	if ack < una {
+	dup := c.isDuplicateAck(seg, ack, una)
+	if ack < una && seg.Options.NSACK == 0 {
 		return true // an old ACK; its payload may still be new
 	}
-	c.updateWindow(seg, ack) // section 3.10.7.4: "If SND.UNA =< SEG.ACK =< SND.NXT"
-	if ack == next && una == next && seg.Options.NSACK == 0 {
+	if ack >= una {
+		c.updateWindow(seg, ack) // section 3.10.7.4: "If SND.UNA =< SEG.ACK =< SND.NXT"
+	}
+	if una == next && seg.Options.NSACK == 0 && !dup {
 		return true // nothing was in flight: a pure window update or data from the peer
 	}
 	c.ackSent(now, seg, ack, dup)
 	return !c.gone
 }
 
-// isDuplicateAck is RFC 5681 section 2, DUPLICATE ACKNOWLEDGMENT.
-func (c *Conn) isDuplicateAck(seg *wire.Segment, ack, una, next int64) bool {
-	return ack == una && una < next && len(seg.Payload) == 0 && seg.Flags&wire.FIN == 0 &&
+// isDuplicateAck is RFC 5681 section 2, DUPLICATE ACKNOWLEDGMENT, but for condition (a), "the receiver of the ACK
+// has outstanding data": one that comes when everything is acknowledged tells that a loss probe was needless
+// (RFC 8985 section 7.4.2).
+func (c *Conn) isDuplicateAck(seg *wire.Segment, ack, una int64) bool {
+	return ack == una && len(seg.Payload) == 0 && seg.Flags&wire.FIN == 0 &&
 		c.offered(seg.Window) == c.snd.wnd
 }
 
@@ -62,10 +65,12 @@ func (c *Conn) updateWindow(seg *wire.Segment, ack int64) {
 
 // ackSent gives the ACK to recovery and congestion control and frees what it covers.
 func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
-	pipe, flight := c.rec.Pipe(), c.rec.Flight()
-	s := c.shard
-	info := recovery.AckInfo{Ack: ack, SACK: c.sackRanges(seg, s.sacks[:0]), IsDup: dup, RTT: c.timestampRTT(now, seg)}
-	out := c.rec.Ack(now, info)
+	before := flight{pipe: c.rec.Pipe(), size: c.rec.Flight()}
+	out := c.rec.Ack(now, recovery.AckInfo{
+		Ack: ack, SACK: c.sackRanges(seg, c.shard.sacks[:0]), IsDup: dup,
+		RTT: c.timestampRTT(now, seg), Echo: c.timestampEcho(now, seg),
+		Unsent: min(c.unsentWithFin(), c.windowRoom()),
+	})
 	c.countRecovery(&out)
 	if out.Acked > 0 {
 		c.freeAcked(now, ack)
@@ -73,16 +78,7 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 	if c.cc == nil { // the ACK of our FIN led to TIME-WAIT
 		return
 	}
-	if out.Entered {
-		c.cc.Lost(now, congestion.Loss{InFlight: flight})
-	}
-	if out.Delivered > 0 {
-		c.cc.Acked(now, congestion.Ack{
-			Delivered: out.Delivered, InFlight: pipe, RTT: out.RTT,
-			InRecovery: c.rec.State() >= recovery.CWR,
-			AppLimited: pipe < c.cc.Window()/2,
-		})
-	}
+	c.react(now, &out, before)
 	c.syncRetransmitTimer()
 }
 
@@ -123,27 +119,34 @@ func (c *Conn) sackRanges(seg *wire.Segment, dst []stream.Range) []stream.Range 
 	return dst
 }
 
-// timestampRTT is the sample that the echoed timestamp gives (RFC 7323 section 4.1), in the timestamp
-// clock's milliseconds; 0: none.
-func (c *Conn) timestampRTT(now mono.Time, seg *wire.Segment) time.Duration {
+// echoAge is how long ago, in ticks of the timestamp clock, the segment was sent whose timestamp is echoed
+// (RFC 7323 section 4.1); false if there is none, or one that cannot be true.
+func (c *Conn) echoAge(now mono.Time, seg *wire.Segment) (ms int32, ok bool) {
 	if !c.opt.timestamps || !seg.Options.HasTS || seg.Options.TSEcr == 0 {
-		return 0
+		return 0, false
 	}
-	ms := int32(c.tsNow(now) - seg.Options.TSEcr)
-	if ms < 0 || ms > maxTimestampRTT {
+	ms = int32(c.tsNow(now) - seg.Options.TSEcr)
+	return ms, ms >= 0 && ms <= maxTimestampRTT
+}
+
+// timestampRTT is the sample that the echoed timestamp gives; 0: none.
+func (c *Conn) timestampRTT(now mono.Time, seg *wire.Segment) time.Duration {
+	ms, ok := c.echoAge(now, seg)
+	if !ok {
 		return 0
 	}
 	return time.Duration(ms)*time.Millisecond + time.Millisecond/2
 }
 
+// timestampEcho is the last instant of the tick that the echoed timestamp stands for; 0: none.
+func (c *Conn) timestampEcho(now mono.Time, seg *wire.Segment) mono.Time {
+	ms, ok := c.echoAge(now, seg)
+	if !ok {
+		return 0
+	}
+	const tick = mono.Time(time.Millisecond)
+	return (now/tick-mono.Time(ms)+1)*tick - 1
+}
+
 // maxTimestampRTT bounds what an echoed timestamp can claim, in ms: a peer that lies gains nothing.
 const maxTimestampRTT = 60_000
-
-func (c *Conn) countRecovery(out *recovery.Outcome) {
-	st := &c.shard.stats
-	st.BytesAcked += uint64(out.Acked)
-	if out.Entered {
-		st.Recoveries++
-	}
-	st.BytesLost += uint64(out.Lost)
-}

@@ -76,6 +76,7 @@ func (c *Conn) enterTimeWait(now mono.Time) {
 	c.restartTimeWait(now)
 	c.queue.Drop()
 	c.cc = nil
+	c.dropFunctions()
 	c.raise(eventReadable)
 	c.raise(eventClosed)
 }
@@ -95,6 +96,7 @@ func (c *Conn) finish(err error) {
 	c.arm()
 	c.shard.settle()
 	c.queue.Drop()
+	c.dropFunctions()
 	c.shard.remove(c)
 	if !wasOver {
 		c.raise(eventClosed)

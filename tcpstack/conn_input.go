@@ -62,6 +62,7 @@ func (c *Conn) acceptableSegment(now mono.Time, seg *wire.Segment) bool {
 	if c.state == StateTimeWait && seg.Flags&wire.FIN != 0 { // a retransmitted FIN restarts 2 MSL
 		c.restartTimeWait(now)
 	}
+	c.noteOld(seg)
 	c.duplicateAck(now, seg)
 	return false
 }
@@ -216,6 +217,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if c.held() && c.shard.pressed() {
 		return // the last quarter of the memory is for connections that an application serves
 	}
+	c.noteTwice(off, off+int64(len(p)))
 	got, _ := c.in.Insert(off, p)
 	c.shard.stats.BytesReceived += uint64(got)
 	c.measureRTT(now, seg)

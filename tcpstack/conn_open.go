@@ -5,7 +5,6 @@ import (
 
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
-	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
 )
@@ -176,7 +175,9 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 // (5.7)). We deviate: the initial window stays, where RFC 5681 section 3.1 wants one segment; a lone SYN
 // lost is no sign of congestion, and Linux keeps it too.
 func (c *Conn) startSending(now mono.Time) {
-	cfg := recovery.Config{MSS: c.snd.mss, SACK: c.opt.sack}
+	name := c.choose()
+	cfg := c.fn.policy()
+	cfg.MSS, cfg.SACK = c.snd.mss, c.opt.sack
 	if c.snd.synTries > 1 {
 		cfg.InitialRTO = 3 * time.Second
 	}
@@ -184,9 +185,9 @@ func (c *Conn) startSending(now mono.Time) {
 	if c.snd.synTries == 1 { // Karn: only an unambiguous exchange gives a sample
 		c.rec.SampleRTT(now, now.Sub(c.snd.lastSent))
 	}
-	cc, err := congestion.New(c.shard.stack.cfg.Congestion, c.snd.mss)
+	cc, err := congestion.New(name, c.snd.mss)
 	if err != nil {
-		panic("tcpstack: congestion control was checked when the stack was made: " + err.Error())
+		panic("tcpstack: the names of congestion controls are checked when they are configured: " + err.Error())
 	}
 	c.cc = cc
 	c.snd.lastSent = 0

@@ -3,7 +3,6 @@ package tcpstack
 import (
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
-	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
 )
@@ -20,9 +19,9 @@ func (c *Conn) wantOutput() {
 // reports whether it did; false means that there is nothing (more) to send for now. It is speculative:
 // no other function answers whether something is to be sent.
 func (c *Conn) output(now mono.Time) bool {
-	sack := c.opt.sack && c.in.Holes() > 0
+	sack := c.opt.sack && (c.in.Holes() > 0 || c.rcv.twice.To > 0)
 	if c.state.synchronized() && c.state != StateTimeWait && !(sack && c.rcv.ackNow) {
-		if c.outputRetransmit(now) || c.outputNew(now) {
+		if c.outputProbe(now) || c.outputRetransmit(now) || c.outputNew(now) {
 			return true
 		}
 	}
@@ -38,34 +37,6 @@ func (c *Conn) output(now mono.Time) bool {
 	return true
 }
 
-// outputRetransmit sends the next range that recovery holds to be lost, as far as the congestion window
-// allows (RFC 6675 section 5 (C)). The first one of an episode goes even when the window is full (RFC 6675
-// section 5 (4.3), RFC 5681 section 3.2 step 3).
-func (c *Conn) outputRetransmit(now mono.Time) bool {
-	if c.rec.State() < recovery.Recovery {
-		return false
-	}
-	room := c.cc.Window() - c.rec.Pipe()
-	if c.rec.MustRetransmit() {
-		room = max(room, int64(c.snd.mss))
-	}
-	if room < int64(c.snd.mss) {
-		return false
-	}
-	r, ok := c.rec.Retransmit(min(room, c.burst()))
-	if !ok && c.unsentWithFin() == 0 {
-		r, ok = c.rec.Rescue(int64(c.snd.mss))
-	}
-	if !ok {
-		return false
-	}
-	if !c.transmit(now, r.From, r.To) {
-		return false
-	}
-	c.shard.stats.BytesRetransmitted += uint64(r.Len())
-	return true
-}
-
 // outputNew sends bytes never sent before, within the peer's window and the congestion window.
 func (c *Conn) outputNew(now mono.Time) bool {
 	from := c.rec.Next()
@@ -73,7 +44,7 @@ func (c *Conn) outputNew(now mono.Time) bool {
 	if waiting == 0 {
 		return false
 	}
-	n := min(waiting, c.windowRoom(), c.cc.Window()-c.rec.Pipe(), c.burst())
+	n := min(waiting, c.windowRoom(), c.window()-c.rec.Pipe(), c.burst())
 	if !c.worthSending(n, waiting) {
 		if c.rec.Flight() == 0 {
 			c.startPersist(now)
@@ -134,6 +105,7 @@ func (c *Conn) transmit(now mono.Time, from, to int64) bool {
 	seg := c.header(now, from, flags)
 	c.emitData(&seg, from, max(from, dataTo))
 	c.rec.Sent(now, from, to)
+	c.prr.Sent(to - from)
 	c.snd.lastSent, c.snd.override = now, false
 	c.stopTimer(timerPersist)
 	c.syncRetransmitTimer()
@@ -166,7 +138,7 @@ func (c *Conn) fillSACK(o *wire.Options) {
 	if c.opt.timestamps {
 		limit = 3
 	}
-	n := c.in.SACK(blocks[:limit])
+	n := c.fillBlocks(blocks[:limit])
 	for i, r := range blocks[:n] {
 		o.SACK[i] = wire.SACKBlock{Left: c.rcv.seqOf(r.From), Right: c.rcv.seqOf(r.To)}
 	}

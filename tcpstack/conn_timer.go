@@ -5,6 +5,7 @@ import (
 
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -121,16 +122,33 @@ func (c *Conn) fire(now mono.Time, k timerKind) {
 	}
 }
 
-// retransmitTimeout is RFC 6298 section 5 (5.4)-(5.6), and R2.
+// retransmitTimeout does what recovery's timers are due for: the RTO, RACK's reordering window, a tail loss
+// probe.
 func (c *Conn) retransmitTimeout(now mono.Time) {
 	if c.state == StateSynSent || c.state == StateSynReceived && c.snd.synTries > 0 {
 		c.synTimeout(now)
 		return
 	}
-	if now.Before(c.rec.Deadline()) { // it has moved since
-		c.syncRetransmitTimer()
-		return
+	// A deadline that has moved since is not due. More than one may be; that the time-out comes last ends it.
+	for c.rec.Deadline() <= now {
+		before := flight{pipe: c.rec.Pipe(), size: c.rec.Flight()}
+		out := c.rec.Timeout(now)
+		switch out.Kind {
+		case recovery.TimerRTO:
+			if c.timedOut(now, &out, before); c.gone {
+				return
+			}
+		case recovery.TimerReorder:
+			c.countRecovery(&out)
+			c.react(now, &out, before)
+		}
 	}
+	c.syncRetransmitTimer()
+	c.wantOutput()
+}
+
+// timedOut is RFC 6298 section 5 (5.4)-(5.6), and R2.
+func (c *Conn) timedOut(now mono.Time, out *recovery.Outcome, before flight) {
 	if !c.snd.stalledSince.IsSet() {
 		c.snd.stalledSince = now
 	}
@@ -142,12 +160,11 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 		c.abort(now, ErrTimeout)
 		return
 	}
-	c.shard.stats.Timeouts++
-	inFlight := c.rec.Flight()
-	c.rec.Timeout(now)
-	c.cc.Timeout(now, congestion.Loss{InFlight: inFlight})
-	c.syncRetransmitTimer()
-	c.wantOutput()
+	st := &c.shard.stats
+	st.Timeouts++
+	st.BytesLost += uint64(out.Lost)
+	c.prr, c.snd.deferred = recovery.PRR{}, 0
+	c.cc.Timeout(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
 }
 
 // synTimeout retransmits our SYN with exponential back-off.

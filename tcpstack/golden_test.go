@@ -23,6 +23,7 @@ import (
 
 // A path is what a transfer of the golden table goes over.
 type path struct {
+	stack   string // Functions
 	cc      string
 	rtt     time.Duration
 	loss    float64 // share of data packets lost on the wire, each independently
@@ -205,7 +206,7 @@ func (r result) String() string {
 }
 
 func (p path) String() string {
-	return fmt.Sprintf("%-8s %3d %4.1f %3.0f %4.1f", p.cc, p.rtt.Milliseconds(), p.loss*100, p.reorder*100, p.bdps)
+	return fmt.Sprintf("%s %-8s %3d %4.1f %3.0f %4.1f", p.stack, p.cc, p.rtt.Milliseconds(), p.loss*100, p.reorder*100, p.bdps)
 }
 
 // run transfers goldenData over the path once for each seed.
@@ -225,7 +226,7 @@ func (p path) transfer(t testing.TB, seed uint64, r *result) {
 	w := newWorld(t, seed, netsim.DumbbellConfig{
 		RTT: p.rtt, Rate: goldenRate, BDPs: p.bdps,
 		Forward: netsim.WireConfig{Loss: netsim.Bernoulli(p.loss), Reorder: p.reorder, ReorderBy: p.rtt / 4},
-	}, Config{Congestion: p.cc, MaxReceiveBuffer: 16 << 20})
+	}, Config{Functions: p.stack, Congestion: p.cc, MaxReceiveBuffer: 16 << 20})
 	arrived := 0
 	tap := w.net.NewTap(func(_ mono.Time, p *netsim.Packet) { arrived += payloadLen(p.Data) })
 	netsim.Chain(w.bell.Receivers[0], w.bell.Forward[0], tap)
@@ -255,12 +256,14 @@ func (d *download) check(t testing.TB) {
 
 // goldenPaths is the whole grid.
 func goldenPaths() (paths []path) {
-	for _, cc := range []string{"newreno", "cubic"} {
-		for _, rtt := range []time.Duration{1, 20, 100, 209} {
-			for _, loss := range []float64{0, 0.001, 0.01, 0.03} {
-				for _, reorder := range []float64{0, 0.02} {
-					for _, bdps := range []float64{0.1, 1, 4} {
-						paths = append(paths, path{cc, rtt * time.Millisecond, loss, reorder, bdps})
+	for _, cc := range congestion.Names() {
+		for _, stack := range []string{FunctionsBase, FunctionsRack} {
+			for _, rtt := range []time.Duration{1, 20, 100, 209} {
+				for _, loss := range []float64{0, 0.001, 0.01, 0.03} {
+					for _, reorder := range []float64{0, 0.02} {
+						for _, bdps := range []float64{0.1, 1, 4} {
+							paths = append(paths, path{stack, cc, rtt * time.Millisecond, loss, reorder, bdps})
+						}
 					}
 				}
 			}
@@ -271,7 +274,7 @@ func goldenPaths() (paths []path) {
 
 const goldenHead = `# 4 MiB over 100 Mb/s, on netsim. loss and reo(rdering): % of data packets, that late by up to RTT/4; queue: BDP.
 # Means of 5 seeds. retrans: % of the payload sent; spurious: % that arrived twice; RTOs and recov(eries): number.
-# cc      rtt loss reo queue |   time s     Mb/s  retrans spurious   RTOs recov.
+#    cc      rtt loss reo queue |   time s     Mb/s  retrans spurious   RTOs recov.
 `
 
 // goldenThin is the share of cells that a test run looks at. It has no divisor in common with the grid, so

@@ -20,6 +20,9 @@ type ListenConfig struct {
 	Ready func() bool
 	// Filter holds a connection back until its first bytes are there.
 	Filter Filter
+	// Functions and Congestion name the TCP implementation and the congestion control; "": the cohort's or the
+	// stack's default.
+	Functions, Congestion string
 	// MaxConns bounds the listener's open connections; 0: no bound but the shards'.
 	MaxConns int
 }
@@ -55,6 +58,9 @@ func (st *Stack) Listen(addr netip.AddrPort, cfg ListenConfig) (*Listener, error
 		return nil, fmt.Errorf("listen %v: a port is needed", addr)
 	case cfg.Accept == nil:
 		return nil, errors.New("tcpstack: ListenConfig.Accept is missing")
+	}
+	if err := st.checkChoice(cfg.Functions, cfg.Congestion); err != nil {
+		return nil, fmt.Errorf("listen %v: %w", addr, err)
 	}
 	l := &Listener{stack: st, cfg: cfg, key: key}
 	st.mu.Lock()

@@ -139,6 +139,7 @@ func (s *Shard) makeRoom() bool {
 // accept makes the connection of a completed handshake and gives it the segment that completed it.
 func (s *Shard) accept(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segment) {
 	c := s.newConn(&e.Flow, nil)
+	c.listener = l
 	c.move(evPassiveOpen)
 	c.snd.iss, c.rcv.irs = e.ISS, e.IRS
 	c.rcv.edge = int64(c.synWindow())

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
@@ -29,7 +28,9 @@ type Config struct {
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
 	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB
 
+	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	Congestion string           // congestion control of new connections; "": congestion.Default
+	Cohorts    []Cohort         // connections that run something else
 	Clock      func() mono.Time // nil: mono.Now
 	Secret     syn.Key          // keys ISNs, cookies and timestamp offsets; zero: random
 }
@@ -60,8 +61,7 @@ func (c *Config) setDefaults() error {
 	if len(c.Addrs) == 0 && !c.AnyAddr {
 		return errors.New("tcpstack: no address configured")
 	}
-	_, err := congestion.New(c.Congestion, 1460)
-	return err
+	return nil
 }
 
 // A Stack is a host: addresses, shards and listeners.
@@ -70,6 +70,9 @@ type Stack struct {
 	addrs  map[wire.Addr]bool
 	shards []*Shard
 	isn    *syn.Generator
+
+	functions  atomic.Pointer[functionsTable] // replaced as a whole; read when a connection is established
+	congestion atomic.Pointer[string]         // the default's name
 
 	listeners atomic.Pointer[listenerTable] // replaced as a whole; read on the packet path
 	mu        sync.Mutex                    // serialises its writers, and Stats with the end of Run
@@ -89,6 +92,9 @@ func New(cfg Config, queues []link.Device) (*Stack, error) {
 	st := &Stack{cfg: cfg, addrs: make(map[wire.Addr]bool), isn: syn.NewGenerator(cfg.Secret)}
 	st.stopped = make(chan struct{})
 	st.listeners.Store(&listenerTable{})
+	if err := st.initFunctions(); err != nil {
+		return nil, err
+	}
 	for _, a := range cfg.Addrs {
 		st.addrs[wire.AddrFrom(a)] = true
 	}

@@ -57,10 +57,13 @@ func watchStalls(t *testing.T, p *pair, client, server *app, rtt time.Duration) 
 		}
 		return 0
 	}
-	rto, timeouts := armed(), p.b.stats.Timeouts
+	// A loss probe is such a timer too: for a lone segment it runs for two round trips and the 200 ms that its ACK may
+	// be delayed (RFC 8985 section 7.2).
+	fired := func() uint64 { return p.b.stats.Timeouts + p.b.stats.LossProbes }
+	rto, timeouts := armed(), fired()
 	for !client.eof && p.now < limit {
 		p.step(p.now.Add(time.Millisecond)) // the bad wire holds packets back on a clock of its own
-		if n := p.b.stats.Timeouts; n > timeouts {
+		if n := fired(); n > timeouts {
 			allowed += time.Duration(n-timeouts) * rto
 			timeouts = n
 		}

@@ -37,6 +37,15 @@ type ShardStats struct {
 	BytesLost                      uint64 // judged lost by recovery
 	Recoveries                     uint64 // fast recovery episodes (TCPSackRecovery, TCPRenoRecovery)
 	Timeouts                       uint64 // TCPTimeouts
+	LossProbes                     uint64 // TCPLossProbes
+	LossProbeRecoveries            uint64 // TCPLossProbeRecovery
+	LostRetransmits                uint64 // TCPLostRetransmit: ACKs that told of one
+	SpuriousRTOs                   uint64 // TCPSpuriousRTOs: time-outs undone
+	FullUndos                      uint64 // TCPFullUndo: fast recoveries undone, by timestamps
+	DSACKUndos                     uint64 // TCPDSACKUndo
+	DSACKsReceived                 uint64 // TCPDSACKRecv
+	DSACKsSent                     uint64 // TCPDSACKOldSent, TCPDSACKOfoSent
+	SACKReneging                   uint64 // TCPSACKReneging
 	WindowProbes                   uint64
 	GaveUp                         uint64
 	ChallengeACKs                  uint64 // TCPChallengeACK
@@ -81,7 +90,8 @@ func (v *ShardStats) fields() []*uint64 {
 		&v.Recoveries, &v.Timeouts, &v.WindowProbes, &v.GaveUp, &v.ChallengeACKs,
 		&v.ResetsSent, &v.ResetsReceived, &v.PathMTUReduced, &v.Accepted, &v.Dialed,
 		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.TimeWaitRecycled, &v.Steered,
-		&v.QueueStopped,
+		&v.QueueStopped, &v.LossProbes, &v.LossProbeRecoveries, &v.LostRetransmits, &v.SpuriousRTOs,
+		&v.FullUndos, &v.DSACKUndos, &v.DSACKsReceived, &v.DSACKsSent, &v.SACKReneging,
 	}
 }
 

@@ -127,7 +127,8 @@ func (p *parser) structExpr() expr {
 // sysctls is what the commands of a script set, as far as the stack follows.
 type sysctls struct {
 	congestion string
-	maxReceive int // of the receive buffer, bytes; 0: the stack's default
+	base       bool // the base stack: neither RACK nor tail loss probes
+	maxReceive int  // of the receive buffer, bytes; 0: the stack's default
 }
 
 // defaultsScripts are the set-up that packetdrill's and Linux's own scripts share. Of what it sets, the
@@ -148,14 +149,20 @@ var harmless = map[string]bool{
 	"sysctl -q net.ipv4.tcp_slow_start_after_idle=1":     true,
 	"sysctl -q net.ipv4.tcp_ecn=0":                       true,
 	"sysctl -q net.ipv4.tcp_fastopen=0":                  true,
-	"sysctl -q net.ipv4.tcp_recovery=0":                  true,
-	"sysctl -q net.ipv4.tcp_early_retrans=0":             true,
+	"sysctl -q net.ipv4.tcp_recovery=1":                  true,
+	"sysctl -q net.ipv4.tcp_early_retrans=3":             true,
 	"sysctl -q net.ipv4.tcp_reordering=3":                true,
 	"sysctl -q net.ipv4.tcp_moderate_rcvbuf=1":           true,
 	"sysctl -q net.ipv4.tcp_workaround_signed_windows=0": true,
 	"sysctl -q net.ipv4.tcp_min_tso_segs=4":              true,
 	"tc qdisc replace dev tun0 root fq":                  true,
 	"tc qdisc replace dev tun0 root pfifo":               true,
+}
+
+// baseCommands turn off a part of what the rack stack is; the base stack has none of it.
+var baseCommands = map[string]bool{
+	"sysctl -q net.ipv4.tcp_recovery=0":      true,
+	"sysctl -q net.ipv4.tcp_early_retrans=0": true,
 }
 
 // command takes the text between backticks: one command per line or semicolon.
@@ -165,6 +172,8 @@ func (s *sysctls) command(p *parser, t token) {
 			c = strings.Join(strings.Fields(c), " ")
 			switch cc, isCC := strings.CutPrefix(c, "sysctl -q net.ipv4.tcp_congestion_control="); {
 			case c == "", strings.HasPrefix(c, "#"), harmless[c]:
+			case baseCommands[c]:
+				s.base = true
 			case defaultsScripts[c]:
 				s.maxReceive = defaultsMaxReceive
 			case isCC:

@@ -191,14 +191,26 @@ func (r *runner) ready() {
 		mss: r.mssOf, note: r.noteSent,
 	}
 	st, err := tcpstack.New(tcpstack.Config{
-		Addrs: []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer,
+		Functions: tcpstack.FunctionsBase, // until useUnpaced
+		Addrs:     []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer,
 		MaxReceiveBuffer: cmp.Or(r.buffer, r.config.sysctl.maxReceive, 4<<20), // a window scale of 7
 		Congestion:       cmp.Or(r.config.sysctl.congestion, r.opt.Congestion), Secret: [16]byte{1, 2, 3},
 	}, []link.Device{r.dev})
+	if err == nil && !r.config.sysctl.base {
+		err = useUnpaced(st)
+	}
 	if err != nil {
 		panic(stackError{err})
 	}
 	r.stack, r.shard = st, st.Shards()[0]
+}
+
+// useUnpaced makes the stack's default rack without pacing: scripts are written for hosts without it.
+func useUnpaced(st *tcpstack.Stack) error {
+	if err := st.RegisterFunctions(tcpstack.Rack("rack-unpaced", false)); err != nil {
+		return err
+	}
+	return st.SetDefaultFunctions("rack-unpaced")
 }
 
 func (r *runner) mssOf(f *wire.Flow) int {

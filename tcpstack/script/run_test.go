@@ -35,19 +35,6 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// TestKnown runs the scripts of what the stack does wrong, which must fail until it is mended.
-func TestKnown(t *testing.T) {
-	each(t, "testdata/known/*.pkt", func(t *testing.T, name string, src []byte) {
-		_, err := Run(name, src, Options{})
-		if err == nil {
-			t.Fatal("it passes now: move it to testdata")
-		}
-		if _, ok := errors.AsType[*Mismatch](err); !ok {
-			t.Fatal(err)
-		}
-	})
-}
-
 // TestScriptsNotice changes each number and flag of each outbound line of each script, one at a time: every such
 // script must fail. So nothing that a line says goes unchecked.
 func TestScriptsNotice(t *testing.T) {

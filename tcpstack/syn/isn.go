@@ -37,6 +37,10 @@ func (g *Generator) ISN(now mono.Time, f *wire.Flow) wire.Seq {
 	return wire.Seq(uint32(now/mono.Time(isnTick)) + uint32(hashFlow(&g.isn, f)))
 }
 
+// Cohort is a keyed hash of the 4-tuple that tells nothing about the other two: the same for every connection
+// of the flow.
+func (g *Generator) Cohort(f *wire.Flow) uint32 { return uint32(hashFlow(&g.ts, f) >> 32) }
+
 // TSOffset is what our timestamps of the flow start from (RFC 7323 section 5.4: a random offset keeps the
 // uptime and the number of connections private). It depends on the two addresses alone: successive
 // connections between two hosts, from whatever ports, then see one clock that only goes forward, which PAWS

@@ -1,0 +1,123 @@
+package tcpstack
+
+import (
+	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
+)
+
+// What the connection does about what recovery found. The order matters: an undo belongs to the episode before
+// the one that the same ACK may begin, and the reduction comes before the growth.
+
+// flight is what was under way before an ACK.
+type flight struct{ pipe, size int64 }
+
+// react hands an ACK's outcome to congestion control.
+func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
+	if out.Undo.By != recovery.ProofNone {
+		c.undo(now, out)
+	}
+	if out.Exited {
+		c.prr = recovery.PRR{} // RFC 9937 section 6.2: cwnd = ssthresh, which congestion control has
+	}
+	c.reactLoss(now, out, before)
+	if c.prr.Active() && c.rec.State() == recovery.Recovery {
+		safe := out.Acked > 0 && out.Lost == 0 // RFC 9937 section 6.2: "SND.UNA advances and no further loss indicated"
+		c.snd.recoveryWnd = c.prr.Ack(out.Delivered, c.rec.Pipe(), int64(c.snd.mss), safe)
+	}
+	if out.Delivered > 0 {
+		c.grow(now, out, before)
+	}
+}
+
+// reactLoss reduces the window once for each episode of loss.
+func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
+	if !out.Entered {
+		return
+	}
+	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
+	// calculation".
+	c.cc.Lost(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
+	if c.rec.State() != recovery.Recovery || !c.fn.PRR {
+		return // a loss probe repaired it all (RFC 8985 section 7.4.2): nothing is left to recover
+	}
+	if _, own := c.cc.(congestion.Modeller); !own {
+		c.prr.Enter(c.rec.RecoverFS(out), c.cc.Window())
+		c.snd.recoveryWnd = c.cc.Window() // until the first PRR.Ack, in the same turn
+	}
+}
+
+// undo takes a reduction back (RFC 4015 section 3.2).
+func (c *Conn) undo(now mono.Time, out *recovery.Outcome) {
+	c.prr = recovery.PRR{}
+	if u, ok := c.cc.(congestion.Undoer); ok {
+		u.Undo(now)
+	}
+	st := &c.shard.stats
+	switch {
+	case out.Undo.By == recovery.ProofDSACK:
+		st.DSACKUndos++
+	case out.Undo.Episode == recovery.Loss:
+		st.SpuriousRTOs++
+	default:
+		st.FullUndos++
+	}
+}
+
+// grow tells congestion control what arrived.
+//
+// The first duplicate ACKs must not grow the window: "The congestion window (cwnd) MUST NOT be changed when
+// these new segments are transmitted" (RFC 3042 section 2). What they delivered counts with the next ACK that
+// advances, unless a recovery has begun: then it was loss, and else it was reordering, which must not slow
+// the growth. A model of the path wants each delivery when it happens.
+func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
+	state := c.rec.State()
+	n := out.Delivered
+	if _, own := c.cc.(congestion.Modeller); !own {
+		if state == recovery.Disorder && out.Acked == 0 {
+			c.snd.deferred += n
+			return
+		}
+		if state < recovery.CWR {
+			n += c.snd.deferred
+		}
+		c.snd.deferred = 0
+	}
+	c.cc.Acked(now, congestion.Ack{
+		Delivered: n, InFlight: before.pipe, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT,
+		Una: c.rec.Una(), Next: c.rec.Next(),
+		InRecovery: state >= recovery.CWR,
+		AppLimited: before.pipe < c.cc.Window()/2,
+		Rate:       congestion.RateSample(out.Rate),
+	})
+}
+
+// window is how many bytes may be in flight now.
+func (c *Conn) window() int64 {
+	if c.prr.Active() {
+		return c.snd.recoveryWnd
+	}
+	return c.cc.Window()
+}
+
+// countRecovery books what recovery found, under Linux's names.
+func (c *Conn) countRecovery(out *recovery.Outcome) {
+	st := &c.shard.stats
+	st.BytesAcked += uint64(out.Acked)
+	st.BytesLost += uint64(out.Lost)
+	if out.Entered {
+		st.Recoveries++
+	}
+	if out.ProbeLoss {
+		st.LossProbeRecoveries++
+	}
+	if out.DSACK.To > 0 {
+		st.DSACKsReceived++
+	}
+	if out.LostAgain > 0 {
+		st.LostRetransmits++
+	}
+	if out.Reneged > 0 {
+		st.SACKReneging++
+	}
+}

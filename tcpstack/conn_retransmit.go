@@ -1,0 +1,49 @@
+package tcpstack
+
+import (
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
+)
+
+// outputProbe sends a tail loss probe that is due, new data or the last segment once more, whatever the congestion
+// window says (RFC 8985 section 7.3: "the sender SHOULD send a previously unsent segment if the receive window
+// allows").
+func (c *Conn) outputProbe(now mono.Time) bool {
+	r, isNew := c.rec.Probe(min(c.unsentWithFin(), c.windowRoom()))
+	if r.Len() == 0 || !c.transmit(now, r.From, r.To) {
+		return false
+	}
+	c.shard.stats.LossProbes++
+	if !isNew {
+		c.shard.stats.BytesRetransmitted += uint64(r.Len())
+	}
+	return true
+}
+
+// outputRetransmit sends the next range that recovery holds to be lost, as far as the congestion window
+// allows (RFC 6675 section 5 (C)). The first one of an episode goes even when the window is full (RFC 6675
+// section 5 (4.3), RFC 5681 section 3.2 step 3).
+func (c *Conn) outputRetransmit(now mono.Time) bool {
+	if c.rec.State() < recovery.Recovery {
+		return false
+	}
+	room := c.window() - c.rec.Pipe()
+	if c.rec.MustRetransmit() {
+		room = max(room, int64(c.snd.mss))
+	}
+	if room < int64(c.snd.mss) {
+		return false
+	}
+	r, ok := c.rec.Retransmit(min(room, c.burst()))
+	if !ok && c.unsentWithFin() == 0 {
+		r, ok = c.rec.Rescue(int64(c.snd.mss))
+	}
+	if !ok {
+		return false
+	}
+	if !c.transmit(now, r.From, r.To) {
+		return false
+	}
+	c.shard.stats.BytesRetransmitted += uint64(r.Len())
+	return true
+}

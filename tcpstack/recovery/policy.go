@@ -1,0 +1,16 @@
+package recovery
+
+import "ocaserve/tcpstack/mono"
+
+// SetPolicy changes how a live connection judges losses; Detector, Undo and RTORestart of c count. What was
+// judged stays judged; an episode that nobody watched so far cannot be undone.
+func (s *Sender) SetPolicy(now mono.Time, c Config) {
+	s.SetDetector(c.Detector)
+	s.restart = c.RTORestart
+	if s.undo.on != c.Undo {
+		s.undo = undo{on: c.Undo, from: -1}
+	}
+	if s.timer == mono.Never && s.Flight() > 0 {
+		s.timer = now.Add(s.RTO())
+	}
+}
