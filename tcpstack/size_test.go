@@ -11,7 +11,7 @@ import (
 func TestConnSize(t *testing.T) {
 	size := unsafe.Sizeof(Conn{})
 	t.Logf("sizeof(Conn) = %d", size)
-	if size > 1200 {
+	if size > 1536 {
 		t.Errorf("sizeof(Conn) = %d", size)
 	}
 	p := newPeer(t, Config{})
