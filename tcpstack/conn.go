@@ -56,7 +56,8 @@ type Conn struct {
 	eventNext *Conn // intrusive list of connections with events to deliver
 	waitNext  *Conn // intrusive list of connections in TIME-WAIT
 	waitPrev  *Conn
-	pending   bool // on the shard's output list
+	deficit   int32 // bytes left of c's turn to send, see Shard.outputNext
+	pending   bool  // on the shard's output list
 	events    eventSet
 	inEvents  bool // on the shard's event list
 	gone      bool // removed from the flow table

@@ -190,62 +190,6 @@ func (c *Conn) deliver() {
 	c.in.Drop()
 }
 
-// output lets the connections build frames, one superframe each in turn, and hands them to the link. It
-// reports whether the link took any.
-func (s *Shard) output() (bool, error) {
-	moved, err := s.flush()
-	budget := outputBudget
-	for budget > 0 && err == nil && !s.pend.empty() {
-		if !s.batch.hasRoom() {
-			var m bool
-			if m, err = s.flush(); !s.batch.hasRoom() {
-				return moved || m, err
-			}
-			moved = moved || m
-		}
-		budget -= s.outputNext()
-	}
-	if err != nil {
-		return moved, err
-	}
-	m, err := s.flush()
-	return moved || m, err
-}
-
-// outputNext gives the first connection in line its turn and returns what it cost.
-func (s *Shard) outputNext() int {
-	c := s.pend.pop()
-	before := s.stats.BytesSent
-	c.pending = false
-	if !c.gone && c.output(s.now) {
-		c.wantOutput()
-	}
-	if c.events&eventWritable != 0 { // refill before the queue runs dry on a partial segment
-		c.deliver()
-	}
-	return int(s.stats.BytesSent-before) + maxHeaders
-}
-
-// flush hands the batch to the link; what the ring refuses stays.
-func (s *Shard) flush() (bool, error) {
-	if len(s.batch.frames) == 0 {
-		return false, nil
-	}
-	n, err := s.dev.Transmit(s.batch.frames)
-	if n < len(s.batch.frames) {
-		s.stats.QueueStopped++
-	}
-	s.stats.FramesSent += uint64(n)
-	s.batch.sent(n)
-	return n > 0, err
-}
-
-// settle makes sure that no frame of the batch points to memory of a connection's queue: it is called
-// before a queue is dropped, since what is released may be written anew before the link has copied it.
-func (s *Shard) settle() {
-	s.flush() //nolint:errcheck // a dead link is reported by the loop's own next call
-}
-
 // remove takes a finished connection out of the table.
 func (s *Shard) remove(c *Conn) {
 	if s.flows[c.flow] == c {

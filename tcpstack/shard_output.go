@@ -1,0 +1,88 @@
+package tcpstack
+
+// quantum is what a turn is worth, in bytes: nearly a superframe, so that connections with much to send
+// take turns frame by frame. Who has overdrawn by all of it sits one turn out, which happens in less than
+// every tenth turn: a turn costs O(1).
+const quantum = 60_000
+
+// headerCost is what a frame is charged for its headers, in bytes: IPv4 and TCP with timestamps.
+const headerCost = 52
+
+// output lets the connections build frames, in order and by equal shares of bytes, and hands them to the
+// link. It reports whether the link took any.
+//
+// Connections stand in the line of those with something to send until they have nothing, or may not send
+// it. When the ring is full everybody keeps their place and what is left of their turn, so that nobody
+// runs when it frees up. What a link has taken is out of a connection's account only when its bytes have
+// been acknowledged; while it is in the ring the memory is the link's copy (see link.Caps.TxCopies), or
+// the batch's own, which is charged to the shard.
+func (s *Shard) output() (bool, error) {
+	moved, err := s.flush()
+	budget := outputBudget
+	for budget > 0 && err == nil && !s.pend.empty() {
+		if !s.batch.hasRoom() {
+			var m bool
+			if m, err = s.flush(); !s.batch.hasRoom() {
+				return moved || m, err
+			}
+			moved = moved || m
+		}
+		budget -= s.outputNext()
+	}
+	if err != nil {
+		return moved, err
+	}
+	m, err := s.flush()
+	return moved || m, err
+}
+
+// outputNext lets the first connection in line build one frame and returns what it cost. This is deficit
+// round robin (Shreedhar and Varghese 1996): a connection goes on as long as its deficit lasts and then to
+// the end of the line, so that small segments and small bursts get the same bytes as superframes. We
+// deviate: a frame is built before its size is known, so that it may overdraw the deficit; that is taken
+// off the next turns. A connection that runs out of data leaves, and saves nothing up.
+func (s *Shard) outputNext() int {
+	c := s.pend.head
+	if c.deficit <= 0 {
+		c.deficit += quantum
+	}
+	if c.deficit <= 0 {
+		s.pend.push(s.pend.pop())
+		return headerCost
+	}
+	before := s.stats.BytesSent
+	more := !c.gone && c.output(s.now)
+	cost := int(s.stats.BytesSent-before) + headerCost
+	c.deficit -= int32(cost)
+	switch {
+	case !more:
+		s.pend.pop()
+		c.pending, c.deficit = false, min(c.deficit, 0)
+	case c.deficit <= 0:
+		s.pend.push(s.pend.pop())
+	}
+	if c.events&eventWritable != 0 { // refill before the queue runs dry on a partial segment
+		c.deliver()
+	}
+	return cost
+}
+
+// flush hands the batch to the link; what the ring refuses stays.
+func (s *Shard) flush() (bool, error) {
+	if len(s.batch.frames) == 0 {
+		return false, nil
+	}
+	n, err := s.dev.Transmit(s.batch.frames)
+	if n < len(s.batch.frames) {
+		s.stats.QueueStopped++
+	}
+	s.stats.FramesSent += uint64(n)
+	s.batch.sent(n)
+	return n > 0, err
+}
+
+// settle makes sure that no frame of the batch points to memory of a connection's queue: it is called
+// before a queue is dropped, since what is released may be written anew before the link has copied it.
+func (s *Shard) settle() {
+	s.flush() //nolint:errcheck // a dead link is reported by the loop's own next call
+}
