@@ -54,6 +54,8 @@ func randomPath(seed uint64) (bell netsim.DumbbellConfig, cfg Config, story stri
 	bell.Sender.Rate = pacing.Rate(pick(0, 125_000_000))
 	bell.Sender.Ring = 70_000
 	bell.Sender.NoChecksum = r.IntN(8) == 0
+	cfg.Functions = []string{FunctionsBase, FunctionsRack}[r.IntN(2)]
+	story = cfg.Functions + ", " + story
 	story += fmt.Sprintf(", there %+v, back %+v", bell.Forward, bell.Back)
 	return bell, cfg, story
 }
