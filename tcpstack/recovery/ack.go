@@ -224,7 +224,7 @@ func (s *Sender) detect(now mono.Time, o *Outcome) {
 func (s *Sender) enterRecovery(o *Outcome) {
 	o.Entered = s.state != CWR
 	s.move(evLost)
-	s.recover = s.next
+	s.recover, s.dupEdge = s.next, s.next
 	s.rescued = s.una - 1
 	s.owed = true
 	s.resetProbe()

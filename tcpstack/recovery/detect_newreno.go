@@ -4,14 +4,23 @@ package recovery
 // until the cumulative ACK covers them; it takes the place of SACKed bytes in Pipe, and so does what RFC
 // 5681 section 3.2 does by inflating and deflating the congestion window.
 
-// countDup takes one duplicate ACK. More of them than segments are in flight are not believed (a receiver
-// can forge them, RFC 5681 section 5): dupBytes leaves room for the hole.
+// countDup takes one duplicate ACK. More of them than segments were in flight are not believed, since a receiver
+// can forge them: RFC 5681 section 3.2, "a TCP MAY limit the number of times cwnd is artificially inflated during
+// loss recovery to the number of outstanding segments". What is sent in a recovery does not count to those: the ACK
+// of the retransmission comes back before its duplicates. dupBytes leaves room for the hole.
 func (s *Sender) countDup(o *Outcome) {
 	if s.state == Loss {
 		return // likely from our own needless retransmissions
 	}
 	s.dupAcks = min(s.dupAcks+1, 1<<15)
-	n := min(int64(s.mss), s.Flight()-max(s.lostBytes, int64(s.mss))-s.dupBytes)
+	edge := s.next
+	switch {
+	case s.state == Recovery:
+		edge = s.dupEdge
+	case s.dupAcks > dupThresh:
+		return // they did not lead into a recovery: RFC 3042 section 2 lets new data out for the first two
+	}
+	n := min(int64(s.mss), edge-s.una-max(s.lostBytes, int64(s.mss))-s.dupBytes)
 	if n > 0 {
 		s.dupBytes += n
 		o.Delivered += n
@@ -29,6 +38,7 @@ func (s *Sender) settleDups(acked int64) int64 {
 		n = max(n, s.dupBytes-max(0, s.Flight()-int64(s.mss))) // small segments: count no more than there is
 	}
 	s.dupBytes -= n
+	s.dupEdge = s.next
 	return n
 }
 

@@ -54,9 +54,10 @@ func TestNewRenoNoFastRetransmitAfterTimeout(t *testing.T) {
 	x.ack(6000, nil, "acked 5000, exited")
 	x.wantState(Open)
 	x.send(6000)
-	for range 4 { // una is the recovery point itself, not more
+	for range 3 { // una is the recovery point itself, not more
 		x.ack(6000, nil, "delivered 1000")
 	}
+	x.ack(6000, nil, "-") // and no more is let out for it (RFC 3042 section 2)
 	x.wantState(Disorder)
 	x.lost(mss, 0, 0)
 	x.advance(10 * ms)

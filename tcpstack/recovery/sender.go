@@ -57,6 +57,7 @@ type Sender struct {
 	// Bytes of [una, next) by mark: Pipe without a scan.
 	sackedBytes, lostBytes, rexmitBytes int64
 	dupBytes                            int64 // without SACK: what the duplicate ACKs stand for
+	dupEdge                             int64 // and, in Recovery, the end of what they can stand for
 
 	recover  int64 // the recovery point: next at the last entry into CWR, Recovery or Loss
 	fack     int64 // end of the highest SACKed byte (FACK's name for it); una if there is none
