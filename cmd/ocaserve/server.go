@@ -133,11 +133,13 @@ func (s *server) openLink() (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.link.Close)
-	s.stack, err = tcpstack.New(tcpstack.Config{
+	cfg := tcpstack.Config{
 		Addrs: s.opts.link.plan.addrs(),
 		// Requests are small: what clients pipeline and we do not read yet stays theirs to hold.
 		ReceiveBuffer: 16 << 10,
-	}, s.link.stack.Queues())
+	}
+	s.opts.link.tcpFlags.apply(&cfg)
+	s.stack, err = tcpstack.New(cfg, s.link.stack.Queues())
 	return err
 }
 
