@@ -103,6 +103,7 @@ const Default = "cubic"
 
 var registry = map[string]func(mss int) Controller{
 	"newreno": func(mss int) Controller { return NewNewReno(mss) },
+	"bbr":     func(mss int) Controller { return NewBBR(mss) },
 	"cubic":   func(mss int) Controller { return NewCubic(mss) },
 	"dctcp":   func(mss int) Controller { return NewDCTCP(mss) },
 }

@@ -116,7 +116,7 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("New of nothing: %v, %v", c, err)
 	}
 	_, err := New("vegas", mss)
-	if want := `unknown congestion control "vegas"; there are: cubic, dctcp, newreno`; err == nil || err.Error() != want {
+	if want := `unknown congestion control "vegas"; there are: bbr, cubic, dctcp, newreno`; err == nil || err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
 	}
 }
