@@ -76,6 +76,7 @@ func (c *Conn) SetCongestion(name string) error {
 		s.Seed(c.shard.now, c.cc.Window(), threshold, c.rec.RTT().SRTT())
 	}
 	c.cc = next
+	c.measureRate()
 	if _, own := next.(congestion.Modeller); own {
 		c.prr = recovery.PRR{}
 	}

@@ -190,5 +190,6 @@ func (c *Conn) startSending(now mono.Time) {
 		panic("tcpstack: the names of congestion controls are checked when they are configured: " + err.Error())
 	}
 	c.cc = cc
+	c.measureRate()
 	c.snd.lastSent = 0
 }

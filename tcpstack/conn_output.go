@@ -42,6 +42,9 @@ func (c *Conn) outputNew(now mono.Time) bool {
 	from := c.rec.Next()
 	waiting := c.unsentWithFin()
 	if waiting == 0 {
+		if c.rec.Pipe() < c.window() {
+			c.rec.AppLimited()
+		}
 		return false
 	}
 	n := min(waiting, c.windowRoom(), c.window()-c.rec.Pipe(), c.burst())

@@ -220,7 +220,9 @@ func (b *BBR) Seed(_ mono.Time, window, _ int64, srtt time.Duration) {
 	b.cwnd = max(window, b.mss)
 	if srtt > 0 {
 		b.minRTT, b.probeMinRTT = srtt, srtt
-		b.maxBW[1] = mulDiv(b.cwnd, int64(time.Second), int64(srtt))
-		b.setPacingRate(100)
+		if b.cwnd > InitialWindow(int(b.mss)) {
+			b.maxBW[1] = mulDiv(b.cwnd, int64(time.Second), int64(srtt))
+		}
+		b.setPacingRate(bbrGains[bbrStartup].pacing)
 	}
 }
