@@ -1,0 +1,75 @@
+package tcpstack
+
+import (
+	"time"
+
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
+	"ocaserve/tcpstack/trace"
+)
+
+// limits is the time that a connection has spent under each limit since it was established: what Linux's
+// tcp_chrono knows as busy, rwnd_limited and sndbuf_limited, told apart further. The times of all limits
+// add up to the connection's age exactly.
+//
+// It costs a comparison for each turn of output, and a subtraction when the limit changes. A connection that
+// has just sent a frame counts as held back by the device: in the same turn it either finds another limit,
+// and no time has passed, or has to wait for its next turn because the ring is full.
+type limits struct {
+	spent [trace.LimitCount]time.Duration
+	since mono.Time   // when the current limit took hold; 0: not established yet
+	is    trace.Limit // the current limit
+}
+
+// limit notes what holds output back from now on.
+func (c *Conn) limit(now mono.Time, to trace.Limit) {
+	l := &c.limits
+	if to == l.is || !l.since.IsSet() {
+		return
+	}
+	d := now.Sub(l.since)
+	l.spent[l.is] += d
+	if c.trace != nil && d > 0 {
+		c.traceLimit(now, d)
+	}
+	l.since, l.is = now, to
+}
+
+// startLimits begins the account when the connection is established.
+func (c *Conn) startLimits(now mono.Time) { c.limits.since = now }
+
+// at returns the account as it stands at now.
+func (l *limits) at(now mono.Time) [trace.LimitCount]time.Duration {
+	spent := l.spent
+	if l.since.IsSet() {
+		spent[l.is] += now.Sub(l.since)
+	}
+	return spent
+}
+
+// heldBy says what made output give up.
+func (c *Conn) heldBy(now mono.Time) trace.Limit {
+	waiting := c.unsentWithFin()
+	_, again := c.rec.Retransmit(1)
+	switch {
+	case waiting == 0 && c.rec.Flight() == 0:
+		return trace.LimitIdle
+	case waiting == 0 && !again:
+		return trace.LimitApp
+	case !c.shard.batch.hasRoom():
+		return trace.LimitDevice
+	case c.paced(now):
+		return trace.LimitPacing
+	}
+	rwnd, cwnd := c.windowRoom(), c.cc.Window()-c.rec.Pipe()
+	short := int64(c.snd.mss)
+	switch {
+	case rwnd <= cwnd && rwnd < short && rwnd < waiting && !again:
+		return trace.LimitRwnd
+	case c.rec.State() >= recovery.Recovery:
+		return trace.LimitRecovery
+	case cwnd < short && cwnd < waiting:
+		return trace.LimitCwnd
+	}
+	return trace.LimitApp // Nagle's algorithm waits for a whole segment
+}
