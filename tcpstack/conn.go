@@ -50,12 +50,17 @@ type Conn struct {
 	queue stream.SendQueue
 	in    stream.Reassembly
 
+	limits limits
+	count  counters
+	trace  *recorder // nil: not under trace
+
 	listener *Listener // where it came from; nil: active open
 
 	pendNext  *Conn // intrusive list of connections with something to send
 	eventNext *Conn // intrusive list of connections with events to deliver
 	waitNext  *Conn // intrusive list of connections in TIME-WAIT
 	waitPrev  *Conn
+	listed    int32 // place in Shard.all
 	deficit   int32 // bytes left of c's turn to send, see Shard.outputNext
 	pending   bool  // on the shard's output list
 	events    eventSet

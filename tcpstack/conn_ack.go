@@ -27,6 +27,9 @@ func (c *Conn) inputAck(now mono.Time, seg *wire.Segment) bool {
 		c.updateWindow(seg, ack) // section 3.10.7.4: "If SND.UNA =< SEG.ACK =< SND.NXT"
 	}
 	if una == next && seg.Options.NSACK == 0 && !dup {
+		if c.trace != nil {
+			c.traceAck(now, nil, &recovery.Outcome{})
+		}
 		return true // nothing was in flight: a pure window update or data from the peer
 	}
 	c.ackSent(now, seg, ack, dup)
@@ -67,8 +70,9 @@ func (c *Conn) updateWindow(seg *wire.Segment, ack int64) {
 // ackSent gives the ACK to recovery and congestion control and frees what it covers.
 func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 	before := flight{pipe: c.rec.Pipe(), size: c.rec.Flight()}
+	blocks := c.sackRanges(seg, c.shard.sacks[:0])
 	out := c.rec.Ack(now, recovery.AckInfo{
-		Ack: ack, SACK: c.sackRanges(seg, c.shard.sacks[:0]), IsDup: dup,
+		Ack: ack, SACK: blocks, IsDup: dup,
 		RTT: c.timestampRTT(now, seg), Echo: c.timestampEcho(now, seg),
 		Unsent: min(c.unsentWithFin(), c.windowRoom()),
 	})
@@ -80,6 +84,9 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 		return
 	}
 	c.react(now, &out, before)
+	if c.trace != nil {
+		c.traceAck(now, blocks, &out)
+	}
 	c.syncRetransmitTimer()
 }
 

@@ -3,6 +3,7 @@ package tcpstack
 import (
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/trace"
 )
 
 // SetHandler replaces the handler. What has already arrived is announced to the new one by a Readable.
@@ -60,6 +61,9 @@ func (c *Conn) Append(s stream.Span) {
 		return
 	}
 	c.queue.Append(s)
+	if c.limits.is <= trace.LimitApp { // from now on it is not the application
+		c.limit(c.shard.now, trace.LimitDevice)
+	}
 	c.wantOutput()
 }
 

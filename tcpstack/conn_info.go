@@ -5,7 +5,10 @@ import (
 	"net/netip"
 	"time"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -56,6 +59,34 @@ type Info struct {
 
 	LastDataSent time.Duration // tcpi_last_data_sent: since then, there in milliseconds
 	LastAckRecv  time.Duration // tcpi_last_ack_recv
+
+	TotalRetrans int   // tcpi_total_retrans
+	BytesSent    int64 // tcpi_bytes_sent: with retransmissions
+	BytesRetrans int64 // tcpi_bytes_retrans
+	SegsOut      int   // tcpi_segs_out
+	SegsIn       int   // tcpi_segs_in; a superframe counts once
+	DataSegsOut  int   // tcpi_data_segs_out
+	DataSegsIn   int   // tcpi_data_segs_in
+	Delivered    int   // tcpi_delivered
+	DSACKDups    int   // tcpi_dsack_dups
+	ReordSeen    int   // tcpi_reord_seen: ACKs that told of reordering
+	RcvOOOPack   int   // tcpi_rcv_ooopack
+
+	PacingRate         pacing.Rate // tcpi_pacing_rate; 0: not paced
+	MaxPacingRate      pacing.Rate // tcpi_max_pacing_rate; 0: none is set
+	DeliveryRate       pacing.Rate // tcpi_delivery_rate: the last sample; 0: not measured
+	DeliveryAppLimited bool        // tcpi_delivery_rate_app_limited
+
+	RcvRTT   time.Duration // tcpi_rcv_rtt: as the receiver sees it
+	RcvSpace int64         // tcpi_rcv_space: bytes that the application read in the busiest round trip
+
+	BusyTime    time.Duration // tcpi_busy_time: something was to be sent or to be acknowledged
+	RwndLimited time.Duration // tcpi_rwnd_limited
+
+	// Limits is the time spent under each limit since the connection was established. They add up to its
+	// age. Linux has no such field.
+	Limits [trace.LimitCount]time.Duration
+	Limit  trace.Limit // the one that holds now
 }
 
 // linuxStates are the numbers of include/net/tcp_states.h.
@@ -88,6 +119,8 @@ func (c *Conn) Info() Info {
 	}
 	c.infoFlight(&i)
 	c.infoWindow(&i)
+	c.infoCounts(&i)
+	c.infoTimes(&i, now)
 	return i
 }
 
@@ -129,6 +162,32 @@ func (c *Conn) infoWindow(i *Info) {
 		i.SndSsthresh = int(min(t.SSThresh()/int64(c.snd.mss), InfoNoSsthresh))
 	}
 }
+
+// infoCounts fills in what the connection has counted.
+func (c *Conn) infoCounts(i *Info) {
+	n := &c.count
+	i.TotalRetrans, i.BytesRetrans = int(n.totalRetrans), int64(n.bytesRetrans)
+	i.BytesSent = max(0, min(c.rec.Next(), c.queue.End())) + i.BytesRetrans // without SYN and FIN
+	i.SegsOut, i.SegsIn = int(n.segsOut), int(n.segsIn)
+	i.DataSegsOut, i.DataSegsIn = int(n.dataSegsOut), int(n.dataSegsIn)
+	m := c.rec.Marks()
+	i.Delivered = int(c.segments(max(0, c.rec.Una()) + m.Sacked))
+	i.DSACKDups, i.ReordSeen, i.RcvOOOPack = int(n.dsackDups), m.Reorder, int(n.outOfOrder)
+	i.PacingRate, i.MaxPacingRate = c.pacedAt(), c.maxPacing()
+	i.DeliveryRate, i.DeliveryAppLimited = pacing.Rate(n.rate), n.rateLimited
+	i.RcvRTT, i.RcvSpace = c.rcv.tune.rtt, c.rcv.tune.space
+}
+
+// infoTimes fills in what held output back.
+func (c *Conn) infoTimes(i *Info, now mono.Time) {
+	i.Limits, i.Limit = c.limits.at(now), c.limits.is
+	i.BusyTime = i.busy()
+	i.RwndLimited = i.Limits[trace.LimitRwnd]
+}
+
+func (c *Conn) pacedAt() pacing.Rate           { return 0 }
+func (c *Conn) maxPacing() pacing.Rate         { return 0 }
+func (c *Conn) heldByPacer(now mono.Time) bool { return false }
 
 // Dial opens a connection actively. The handler's first Writable says that it is established; Closed, that
 // it failed, and why. A port in use is an error, and so is a stack without room. On the shard that owns the

@@ -11,6 +11,7 @@ import (
 // ring. seg and its payload are valid during the call only.
 func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 	c.rcv.lastHeard, c.rcv.probes = now, 0
+	c.count.received(seg)
 	if c.state == StateSynSent {
 		c.inputSynSent(now, seg)
 		return
@@ -218,6 +219,9 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		return // the last quarter of the memory is for connections that an application serves
 	}
 	c.noteTwice(off, off+int64(len(p)))
+	if off > c.in.Next() {
+		c.count.outOfOrder++
+	}
 	got, _ := c.in.Insert(off, p)
 	c.shard.stats.BytesReceived += uint64(got)
 	c.measureRTT(now, seg)

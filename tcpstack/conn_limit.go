@@ -27,16 +27,28 @@ func (c *Conn) limit(now mono.Time, to trace.Limit) {
 	if to == l.is || !l.since.IsSet() {
 		return
 	}
+	c.settleLimit(now)
+	l.is = to
+}
+
+// settleLimit books the time that the current limit has lasted so far.
+func (c *Conn) settleLimit(now mono.Time) {
+	l := &c.limits
 	d := now.Sub(l.since)
 	l.spent[l.is] += d
+	l.since = now
 	if c.trace != nil && d > 0 {
 		c.traceLimit(now, d)
 	}
-	l.since, l.is = now, to
 }
 
-// startLimits begins the account when the connection is established.
-func (c *Conn) startLimits(now mono.Time) { c.limits.since = now }
+// startLimits begins the account when the connection is established, and its record if it is to have one.
+func (c *Conn) startLimits(now mono.Time) {
+	c.limits.since = now
+	if c.shard.tracing != nil {
+		c.shard.adopt(c)
+	}
+}
 
 // at returns the account as it stands at now.
 func (l *limits) at(now mono.Time) [trace.LimitCount]time.Duration {
@@ -58,10 +70,10 @@ func (c *Conn) heldBy(now mono.Time) trace.Limit {
 		return trace.LimitApp
 	case !c.shard.batch.hasRoom():
 		return trace.LimitDevice
-	case c.paced(now):
+	case c.heldByPacer(now):
 		return trace.LimitPacing
 	}
-	rwnd, cwnd := c.windowRoom(), c.cc.Window()-c.rec.Pipe()
+	rwnd, cwnd := c.windowRoom(), c.window()-c.rec.Pipe()
 	short := int64(c.snd.mss)
 	switch {
 	case rwnd <= cwnd && rwnd < short && rwnd < waiting && !again:

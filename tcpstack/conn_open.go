@@ -28,6 +28,7 @@ func (s *Shard) newConn(flow *wire.Flow, h Handler) *Conn {
 	c.queue.Init(&s.blocks)
 	c.in.Init(&s.blocks, stream.ReassemblyConfig{Limit: c.rcv.limit})
 	s.flows[*flow] = c
+	s.enlist(c)
 	return c
 }
 
@@ -192,4 +193,5 @@ func (c *Conn) startSending(now mono.Time) {
 	c.cc = cc
 	c.measureRate()
 	c.snd.lastSent = 0
+	c.startLimits(now)
 }

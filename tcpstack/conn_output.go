@@ -4,6 +4,7 @@ import (
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -22,8 +23,10 @@ func (c *Conn) output(now mono.Time) bool {
 	sack := c.opt.sack && (c.in.Holes() > 0 || c.rcv.twice.To > 0)
 	if c.state.synchronized() && c.state != StateTimeWait && !(sack && c.rcv.ackNow) {
 		if c.outputProbe(now) || c.outputRetransmit(now) || c.outputNew(now) {
+			c.limit(now, trace.LimitDevice)
 			return true
 		}
+		c.limit(now, c.heldBy(now))
 	}
 	if !c.rcv.ackNow || c.state < StateSynReceived {
 		return false
@@ -61,7 +64,7 @@ func (c *Conn) outputNew(now mono.Time) bool {
 	if c.idleRestart(now) {
 		n = min(n, max(c.cc.Window(), int64(c.snd.mss)))
 	}
-	return c.transmit(now, from, from+n)
+	return c.transmit(now, from, from+n) && c.wasSent(now, stream.Range{From: from, To: from + n}, trace.CauseNone)
 }
 
 // worthSending is sender-side silly-window avoidance (RFC 9293 section 3.8.6.2.1) with Nagle's algorithm
@@ -164,7 +167,10 @@ func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
 		gso = c.snd.mss
 	}
 	b.commit(f, gso)
-	c.shard.stats.SegmentsSent += uint64(max(1, (int(to-from)+c.snd.mss-1)/c.snd.mss))
+	n := c.segments(to - from)
+	c.shard.stats.SegmentsSent += uint64(max(1, n))
+	c.count.segsOut += max(1, n)
+	c.count.dataSegsOut += n
 }
 
 // burst is the most payload one frame may carry: whole segments within the device's superframe limit.

@@ -105,6 +105,7 @@ func (c *Conn) countRecovery(out *recovery.Outcome) {
 	st := &c.shard.stats
 	st.BytesAcked += uint64(out.Acked)
 	st.BytesLost += uint64(out.Lost)
+	c.count.outcome(out)
 	if out.Entered {
 		st.Recoveries++
 	}

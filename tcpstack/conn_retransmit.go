@@ -3,6 +3,7 @@ package tcpstack
 import (
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
+	"ocaserve/tcpstack/trace"
 )
 
 // outputProbe sends a tail loss probe that is due, new data or the last segment once more, whatever the congestion
@@ -14,10 +15,10 @@ func (c *Conn) outputProbe(now mono.Time) bool {
 		return false
 	}
 	c.shard.stats.LossProbes++
-	if !isNew {
-		c.shard.stats.BytesRetransmitted += uint64(r.Len())
+	if isNew {
+		return c.wasSent(now, r, trace.CauseNone)
 	}
-	return true
+	return c.wasSent(now, r, trace.CauseTLP)
 }
 
 // outputRetransmit sends the next range that recovery holds to be lost, as far as the congestion window
@@ -35,15 +36,10 @@ func (c *Conn) outputRetransmit(now mono.Time) bool {
 		return false
 	}
 	r, ok := c.rec.Retransmit(min(room, c.burst()))
+	why := c.resendCause()
 	if !ok && c.unsentWithFin() == 0 {
 		r, ok = c.rec.Rescue(int64(c.snd.mss))
+		why = trace.CauseRescue
 	}
-	if !ok {
-		return false
-	}
-	if !c.transmit(now, r.From, r.To) {
-		return false
-	}
-	c.shard.stats.BytesRetransmitted += uint64(r.Len())
-	return true
+	return ok && c.transmit(now, r.From, r.To) && c.wasSent(now, r, why)
 }

@@ -142,6 +142,9 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 			c.countRecovery(&out)
 			c.react(now, &out, before)
 		}
+		if c.trace != nil {
+			c.traceOutcome(now, &out)
+		}
 	}
 	c.syncRetransmitTimer()
 	c.wantOutput()

@@ -31,7 +31,7 @@ func (c *Conn) event(now mono.Time, k trace.Kind) *trace.Event {
 		At: now, Kind: k, State: uint8(c.rec.State()), Limit: c.limits.is,
 		Pipe: trace.Clip(c.rec.Pipe()), Ssthresh: trace.NoSsthresh,
 		SRTT:   trace.Clip(int64(c.rec.RTT().SRTT() / time.Microsecond)),
-		Unsent: trace.Clip(c.unsent()), Pacing: uint64(c.pacingRate()), Delivery: c.count.rate,
+		Unsent: trace.Clip(c.unsent()), Pacing: uint64(c.pacedAt()), Delivery: c.count.rate,
 	}
 	if c.cc != nil {
 		e.Cwnd = trace.Clip(c.cc.Window())
@@ -48,26 +48,14 @@ func (c *Conn) traceOpen(now mono.Time, k trace.Kind) {
 	e.Off, e.Len = c.rec.Una(), trace.Clip(c.rec.Flight())
 }
 
-// traceSent notes [from, to), of which recovery has been told; next is SND.NXT before it.
-func (c *Conn) traceSent(now mono.Time, from, to, next int64, why trace.Cause) {
+// traceSent notes what has been sent, and why if it went out before.
+func (c *Conn) traceSent(now mono.Time, r stream.Range, why trace.Cause) {
 	k := trace.KindSend
-	if from < next {
+	if why != trace.CauseNone {
 		k = trace.KindRetransmit
 	}
 	e := c.event(now, k)
-	e.Off, e.Len, e.Cause = from, trace.Clip(to-from), why
-	c.traceState(now)
-}
-
-// resendCause is why recovery has something sent again.
-func (c *Conn) resendCause() trace.Cause {
-	switch {
-	case c.rec.State() == recovery.Loss:
-		return trace.CauseRTO
-	case c.rec.RACK():
-		return trace.CauseRACK
-	}
-	return trace.CauseDupThresh
+	e.Off, e.Len, e.Cause = r.From, trace.Clip(r.Len()), why
 }
 
 // traceAck notes an ACK, what it SACKed, and what recovery made of it.

@@ -26,6 +26,7 @@ type Shard struct {
 	now   mono.Time // of the current turn
 
 	flows    map[wire.Flow]*Conn
+	all      []*Conn // the same connections in a list, for walks
 	syns     *syn.Cache
 	cookies  *syn.Cookies
 	wheel    pacing.Wheel
@@ -48,7 +49,8 @@ type Shard struct {
 	echoes   tokenBucket
 
 	stats   ShardStats
-	local   any // what the application keeps per shard
+	tracing *shardTrace // nil: no trace is running
+	local   any         // what the application keeps per shard
 	stopped bool
 }
 
@@ -196,6 +198,10 @@ func (s *Shard) remove(c *Conn) {
 		delete(s.flows, c.flow)
 	}
 	s.waits.remove(c)
+	s.unlist(c)
+	if c.trace != nil {
+		s.release(c)
+	}
 	if c.listener != nil {
 		c.listener.open.Add(-1)
 	}

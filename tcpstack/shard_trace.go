@@ -3,7 +3,9 @@ package tcpstack
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
@@ -26,29 +28,32 @@ type TraceConfig struct {
 //     come, a ring for their events.
 //  2. A ring that is half full is emptied into chunks. Where there is no chunk left, since the reader is
 //     slow, the events stay, and in the end the oldest are overwritten and counted: nobody waits.
-//  3. The reader takes [Tracer.Chunks] and gives each back with [Tracer.Done]. From time to time it calls
-//     [Tracer.Flush], so that events of quiet connections come too.
-//  4. [Tracer.Stop] takes the rings away; Chunks is closed when everything was handed over.
+//  3. [Tracer.Write] writes the chunks and gives them back, and from time to time has the rings emptied, so
+//     that events of quiet connections come too.
+//  4. [Tracer.Stop] takes the rings away; Write ends when everything was written.
 type Tracer struct {
 	cfg     TraceConfig
 	stack   *Stack
-	out     chan *TraceChunk
-	free    chan *TraceChunk
+	out     chan *traceBatch
+	free    chan *traceBatch
 	ids     atomic.Uint32
 	left    atomic.Int32 // shards that have not stopped
 	refused atomic.Uint64
 	stopped atomic.Bool
+
+	mu   sync.Mutex
+	rest []*traceBatch // what the rings held at the end, beyond the chunks there were
 }
 
-// A TraceChunk is a run of events of one connection.
-type TraceChunk struct {
-	Conn   trace.Conn
-	First  bool   // no chunk of this connection came before
-	Lost   uint64 // events missing before these
-	Events []trace.Event
+// A traceBatch is a run of events of one connection.
+type traceBatch struct {
+	conn   trace.Conn
+	first  bool   // no batch of this connection came before
+	lost   uint64 // events missing before these
+	events []trace.Event
 }
 
-const traceChunk = 1024 // events
+const traceBatchLen = 1024 // events
 
 // shardTrace is a shard's part of a trace: the connections under trace.
 type shardTrace struct {
@@ -68,13 +73,13 @@ func (st *Stack) StartTrace(cfg TraceConfig) (*Tracer, error) {
 	}
 	t := &Tracer{
 		cfg: cfg, stack: st,
-		out: make(chan *TraceChunk, cfg.Chunks), free: make(chan *TraceChunk, cfg.Chunks),
+		out: make(chan *traceBatch, cfg.Chunks), free: make(chan *traceBatch, cfg.Chunks),
 	}
 	if !st.tracer.CompareAndSwap(nil, t) {
 		return nil, ErrTracing
 	}
 	for range cfg.Chunks {
-		t.free <- &TraceChunk{Events: make([]trace.Event, 0, traceChunk)}
+		t.free <- newBatch()
 	}
 	t.left.Store(int32(len(st.shards)))
 	for _, s := range st.shards {
@@ -83,24 +88,10 @@ func (st *Stack) StartTrace(cfg TraceConfig) (*Tracer, error) {
 	return t, nil
 }
 
-// Chunks delivers the events; it is closed after Stop.
-func (t *Tracer) Chunks() <-chan *TraceChunk { return t.out }
-
-// Done gives a chunk back.
-func (t *Tracer) Done(ch *TraceChunk) { t.free <- ch }
-
 // Refused is the number of matching connections that MaxConns left out.
 func (t *Tracer) Refused() uint64 { return t.refused.Load() }
 
-// Flush has all events handed over that wait in rings.
-func (t *Tracer) Flush() {
-	for _, s := range t.stack.shards {
-		s.Post(traceFlush{t})
-	}
-}
-
-// Stop ends the trace. The reader goes on until Chunks is closed, giving each chunk back. If the stack ends
-// meanwhile, ctx of the reader is what is left: its Chunks may never be closed.
+// Stop ends the trace; Write goes on until it has written what there is.
 func (t *Tracer) Stop() {
 	if t.stopped.Swap(true) {
 		return
@@ -110,18 +101,23 @@ func (t *Tracer) Stop() {
 	}
 }
 
-// Write writes chunks to w until the trace has stopped, or ctx ends, or w fails.
-func (t *Tracer) Write(ctx context.Context, w *trace.Writer) error {
+// Write writes the trace to w until it has been stopped, or the stack has, or ctx ends, or w fails. At each tick
+// what waits in the rings is asked for. One goroutine may call it, once.
+func (t *Tracer) Write(ctx context.Context, w *trace.Writer, tick <-chan time.Time) error {
 	for {
 		select {
-		case ch, ok := <-t.out:
+		case b, ok := <-t.out:
 			if !ok {
-				return nil
+				return t.writeRest(w)
 			}
-			err := ch.write(w)
-			t.Done(ch)
+			err := b.write(w)
+			t.free <- b
 			if err != nil {
 				return err
+			}
+		case <-tick:
+			for _, s := range t.stack.shards {
+				s.Post(traceFlush{t})
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -131,32 +127,38 @@ func (t *Tracer) Write(ctx context.Context, w *trace.Writer) error {
 	}
 }
 
-// writeRest takes what the shards have left behind.
+// writeRest writes what the shards have left behind. They are done with t.
 func (t *Tracer) writeRest(w *trace.Writer) error {
 	for {
 		select {
-		case ch, ok := <-t.out:
-			if !ok {
-				return nil
-			}
-			if err := ch.write(w); err != nil {
-				return err
+		case b, ok := <-t.out:
+			if ok {
+				if err := b.write(w); err != nil {
+					return err
+				}
+				continue
 			}
 		default:
-			return nil
+		}
+		break
+	}
+	for _, b := range t.rest {
+		if err := b.write(w); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func (ch *TraceChunk) write(w *trace.Writer) (err error) {
-	if ch.First {
-		err = w.Conn(ch.Conn)
+func (b *traceBatch) write(w *trace.Writer) (err error) {
+	if b.first {
+		err = w.Conn(b.conn)
 	}
-	if err == nil && ch.Lost > 0 {
-		err = w.Lost(ch.Conn.ID, ch.Lost)
+	if err == nil && b.lost > 0 {
+		err = w.Lost(b.conn.ID, b.lost)
 	}
-	if err == nil && len(ch.Events) > 0 {
-		err = w.Events(ch.Conn.ID, ch.Events)
+	if err == nil && len(b.events) > 0 {
+		err = w.Events(b.conn.ID, b.events)
 	}
 	return err
 }
@@ -196,38 +198,50 @@ func (s *Shard) adopt(c *Conn) {
 
 // release ends c's record.
 func (s *Shard) release(c *Conn) {
-	c.limit(s.now, trace.LimitCount) // the last limit's time is part of the record
-	c.limits.is = trace.LimitIdle
+	c.settleLimit(s.now)
 	c.traceOpen(s.now, trace.KindClose)
-	c.trace.tracer.spill(c)
+	t := c.trace.tracer
+	t.spill(c)
+	if c.trace.Len() > 0 && (t.stopped.Load() || s.stopped) { // at the end of it all memory is not scarce
+		t.mu.Lock()
+		for c.trace.Len() > 0 {
+			t.rest = append(t.rest, c.takeBatch(newBatch()))
+		}
+		t.mu.Unlock()
+	}
 	c.trace = nil
 	delete(s.tracing.conns, c)
 }
 
-// spill hands c's events over, as far as there are chunks.
+// spill hands c's events over, as far as there are batches.
 func (t *Tracer) spill(c *Conn) {
-	r := c.trace
-	for r.Len() > 0 {
-		var ch *TraceChunk
+	for c.trace.Len() > 0 {
 		select {
-		case ch = <-t.free:
+		case b := <-t.free:
+			t.out <- c.takeBatch(b) // it has room for every batch there is
 		default:
 			return
 		}
-		var n int
-		n, ch.Lost = r.Take(ch.Events[:traceChunk])
-		ch.Events = ch.Events[:n]
-		ch.First, r.told = !r.told, true
-		ch.Conn = trace.Conn{
-			ID: r.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), Stack: c.StackName(), MSS: c.snd.mss,
-		}
-		if c.cc != nil {
-			ch.Conn.CC = c.cc.Name()
-		}
-		t.out <- ch // it has room for every chunk there is
 	}
 }
 
+func newBatch() *traceBatch { return &traceBatch{events: make([]trace.Event, 0, traceBatchLen)} }
+
+// takeBatch moves events out of c's ring.
+func (c *Conn) takeBatch(b *traceBatch) *traceBatch {
+	r := c.trace
+	var n int
+	n, b.lost = r.Take(b.events[:traceBatchLen])
+	b.events = b.events[:n]
+	b.first, r.told = !r.told, true
+	b.conn = trace.Conn{ID: r.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), CC: c.Congestion(), MSS: c.snd.mss}
+	if c.fn != nil {
+		b.conn.Stack = c.fn.Name
+	}
+	return b
+}
+
+// traceFlush asks a shard for what waits in its rings.
 type traceFlush struct{ t *Tracer }
 
 func (m traceFlush) Run(s *Shard) {
@@ -243,19 +257,14 @@ func (m traceFlush) Run(s *Shard) {
 type traceStop struct{ t *Tracer }
 
 func (m traceStop) Run(s *Shard) {
-	s.endTrace()
+	if s.tracing != nil {
+		for c := range s.tracing.conns {
+			s.release(c)
+		}
+		s.tracing = nil
+	}
 	if m.t.left.Add(-1) == 0 {
-		close(m.t.out)
 		m.t.stack.tracer.Store(nil)
+		close(m.t.out)
 	}
-}
-
-func (s *Shard) endTrace() {
-	if s.tracing == nil {
-		return
-	}
-	for c := range s.tracing.conns {
-		s.release(c)
-	}
-	s.tracing = nil
 }

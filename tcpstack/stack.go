@@ -77,7 +77,8 @@ type Stack struct {
 	listeners atomic.Pointer[listenerTable] // replaced as a whole; read on the packet path
 	mu        sync.Mutex                    // serialises its writers, and Stats with the end of Run
 	running   bool
-	stopped   chan struct{} // closed when Run has ended: messages run no more
+	tracer    atomic.Pointer[Tracer] // the trace that is running
+	stopped   chan struct{}          // closed when Run has ended: messages run no more
 }
 
 // New makes a stack with one shard per device. Nothing runs before Run, or a simulation's calls of

@@ -6,11 +6,13 @@ type Marks struct {
 	Lost    int64 // judged lost, retransmitted or not
 	Resent  int64 // retransmitted and still in flight
 	Backoff int   // doublings of the RTO
+	Reorder int   // ACKs that told of reordering
 }
 
 // Marks returns the current marks.
 func (s *Sender) Marks() Marks {
 	return Marks{
 		Sacked: s.sackedBytes + s.dupBytes, Lost: s.lostBytes, Resent: s.rexmitBytes, Backoff: int(s.backoff),
+		Reorder: int(s.rack.times),
 	}
 }

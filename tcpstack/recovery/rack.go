@@ -27,10 +27,11 @@ type rack struct {
 	oldest  mono.Time // no retransmission that is under way was sent before
 	latest  mono.Time // the last transmission, as stamp gave it
 
-	round   int64 // RACK.dsack_round; -1: none
-	mult    uint8 // RACK.reo_wnd_mult
-	persist uint8 // RACK.reo_wnd_persist
-	seen    bool  // RACK.reordering_seen
+	round   int64  // RACK.dsack_round; -1: none
+	mult    uint8  // RACK.reo_wnd_mult
+	persist uint8  // RACK.reo_wnd_persist
+	seen    bool   // RACK.reordering_seen
+	times   uint32 // ACKs that told of reordering, for display
 	on      bool
 }
 
@@ -113,7 +114,10 @@ func (v *evidence) selected(e *burst, end int64) {
 // update is the rest of step 2, RACK_update. RACK.rtt is the most recent one, whether or not the segment is
 // the latest that was ever sent.
 func (k *rack) update(now mono.Time, v *evidence) {
-	k.seen = k.seen || v.reordered
+	if v.reordered {
+		k.seen = true
+		k.times++
+	}
 	if !v.xmit.IsSet() {
 		return
 	}
