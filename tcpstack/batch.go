@@ -53,7 +53,7 @@ func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, payloadLen int) []byte
 	h := &b.ip
 	*h = wire.IPHeader{
 		Src: flow.Local, Dst: flow.Remote, Protocol: wire.ProtoTCP,
-		HopLimit: hopLimit, DontFragment: true, V6: !flow.Local.Is4(),
+		HopLimit: hopLimit, DontFragment: true, V6: !flow.Local.Is4(), TOS: seg.ECN,
 	}
 	tcpLen := seg.HeaderLen()
 	head := b.gather.Scratch(wire.HeaderLen(h) + tcpLen)

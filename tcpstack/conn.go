@@ -49,6 +49,7 @@ type Conn struct {
 	cc    congestion.Controller
 	queue stream.SendQueue
 	in    stream.Reassembly
+	ecn   ecnState
 
 	limits limits
 	count  counters

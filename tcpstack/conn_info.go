@@ -17,6 +17,7 @@ const (
 	InfoTimestamps = 1 // TCPI_OPT_TIMESTAMPS
 	InfoSACK       = 2 // TCPI_OPT_SACK
 	InfoWScale     = 4 // TCPI_OPT_WSCALE
+	InfoECN        = 8 // TCPI_OPT_ECN
 )
 
 // InfoNoSsthresh is Info.SndSsthresh before the first loss: TCP_INFINITE_SSTHRESH.
@@ -133,6 +134,9 @@ func (c *Conn) infoOptions() (o int) {
 	}
 	if c.rcv.scale > 0 || c.snd.scale > 0 { // both zero means nothing, agreed or not
 		o |= InfoWScale
+	}
+	if c.ecn.on {
+		o |= InfoECN
 	}
 	return o
 }

@@ -200,6 +200,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		c.abort(now, ErrAborted)
 		return
 	}
+	c.inputECN(now, seg)
 	off := c.rcv.offsetOf(seg.Seq, c.rcvNext())
 	if seg.Flags&wire.SYN != 0 {
 		off++

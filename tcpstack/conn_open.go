@@ -48,6 +48,7 @@ func (c *Conn) connect(now mono.Time) {
 	c.opt.tsOffset = c.shard.stack.isn.TSOffset(&c.flow)
 	c.opt.timestamps, c.opt.sack = true, true // until the peer's SYN says otherwise
 	c.opt.peerMSS = defaultMSS6
+	c.ecn.offered = c.shard.stack.wantECN()
 	c.move(evActiveOpen)
 	c.setMSS()
 	c.sendSyn(now)
@@ -60,7 +61,7 @@ func (c *Conn) sendSyn(now mono.Time) {
 		flags |= wire.ACK
 	}
 	seg := wire.Segment{
-		SrcPort: c.flow.LocalPort, DstPort: c.flow.RemotePort, Seq: c.snd.iss, Flags: flags,
+		SrcPort: c.flow.LocalPort, DstPort: c.flow.RemotePort, Seq: c.snd.iss, Flags: flags | c.ecnSyn(),
 		Window: c.synWindow(),
 	}
 	o := &seg.Options
@@ -132,6 +133,7 @@ func (c *Conn) learnSyn(now mono.Time, seg *wire.Segment) {
 	c.opt.timestamps = c.opt.timestamps && o.HasTS
 	c.rcv.tsRecent, c.rcv.tsRecentAt = o.TSVal, now
 	c.opt.peerMSS = peerMSS(o.MSS, c.flow.Local.Is4())
+	c.ecnAgreed(seg)
 	c.agreeScale(o.HasWScale, o.WScale)
 	c.setMSS()
 }

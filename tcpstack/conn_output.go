@@ -109,6 +109,7 @@ func (c *Conn) transmit(now mono.Time, from, to int64) bool {
 		flags |= wire.PSH // the receiver need not wait for more (RFC 9293 section 3.9.1.2)
 	}
 	seg := c.header(now, from, flags)
+	c.ecnData(&seg, from, dataTo)
 	c.emitData(&seg, from, max(from, dataTo))
 	c.rec.Sent(now, from, to)
 	c.prr.Sent(to - from)
@@ -124,7 +125,7 @@ func (c *Conn) transmit(now mono.Time, from, to int64) bool {
 func (c *Conn) header(now mono.Time, off int64, flags wire.Flags) wire.Segment {
 	seg := wire.Segment{
 		SrcPort: c.flow.LocalPort, DstPort: c.flow.RemotePort,
-		Seq: c.snd.seqOf(off), Flags: flags,
+		Seq: c.snd.seqOf(off), Flags: flags | c.ecnEcho(flags),
 	}
 	if flags&wire.ACK != 0 {
 		seg.Ack = c.rcv.seqOf(c.rcvNext())
@@ -174,7 +175,12 @@ func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
 }
 
 // burst is the most payload one frame may carry: whole segments within the device's superframe limit.
-func (c *Conn) burst() int64 { return int64(c.shard.batch.maxPayload(&c.flow, c.snd.mss)) }
+func (c *Conn) burst() int64 {
+	if c.ecnAlone() {
+		return int64(c.snd.mss)
+	}
+	return int64(c.shard.batch.maxPayload(&c.flow, c.snd.mss))
+}
 
 // ackWasSent notes that the current ACK went out, with whatever segment carried it.
 func (c *Conn) ackWasSent() {

@@ -38,14 +38,19 @@ func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire
 		s.stats.ListenOverflows++
 		return
 	}
+	ecn := s.stack.acceptsECN(seg)
 	if e, ok := s.syns.Lookup(flow); ok && e.IRS == seg.Seq { // a retransmitted SYN
+		e.ECN = e.ECN && ecn
+		s.syns.Again(flow, e.ECN)
 		s.sendSynAck(&e, syn.TSVal(now, s.stack.isn.TSOffset(flow)))
 		return
 	}
 	e := syn.NewEntry(*flow, seg, s.newISS(now, flow))
+	e.ECN = ecn
 	tsval := syn.TSVal(now, s.stack.isn.TSOffset(flow))
 	if !s.syns.Add(now, &e) {
-		e.ISS, tsval = s.cookies.Make(now, flow, seg.Seq, &seg.Options)
+		e.ECN = e.ECN && e.TS
+		e.ISS, tsval = s.cookies.Make(now, flow, seg.Seq, &seg.Options, e.ECN)
 		s.stats.SyncookiesSent++
 	}
 	s.sendSynAck(&e, tsval)
@@ -63,6 +68,9 @@ func (s *Shard) sendSynAck(e *syn.Entry, tsval uint32) {
 		SrcPort: e.Flow.LocalPort, DstPort: e.Flow.RemotePort,
 		Seq: e.ISS, Ack: e.IRS.Add(1), Flags: wire.SYN | wire.ACK,
 		Window: uint16(min(cfg.ReceiveBuffer, 0xffff)),
+	}
+	if e.ECN {
+		seg.Flags |= wire.ECE // an ECN-setup SYN-ACK (RFC 3168 section 6.1.1)
 	}
 	o := &seg.Options
 	o.MSS = s.announcedMSS(&e.Flow)
@@ -149,7 +157,11 @@ func (s *Shard) accept(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segme
 	c.opt.peerMSS = peerMSS(e.MSS, e.Flow.Local.Is4())
 	c.agreeScale(e.HasWScale, e.WScale)
 	c.setMSS()
+	c.ecn.on = e.ECN
 	c.snd.synTries = e.Retries + 1
+	if e.Again {
+		c.snd.synTries++
+	}
 	if c.snd.lastSent = e.Sent; !e.Sent.IsSet() {
 		c.snd.synTries = 0 // from a cookie: no RTT, and no reason to be careful
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
+	ECN        ECN              // explicit congestion notification of new connections
 	Congestion string           // congestion control of new connections; "": congestion.Default
 	Cohorts    []Cohort         // connections that run something else
 	Clock      func() mono.Time // nil: mono.Now

@@ -57,6 +57,7 @@ type ShardStats struct {
 	TimeWaitRecycled               uint64 // TIME-WAIT cut short at MaxConns
 	Steered                        uint64 // packets handed to another shard
 	QueueStopped                   uint64 // the link's ring was full
+	OpenStats
 
 	Drops     [dropReasonCount]uint64
 	WireDrops [wireDropCount]uint64
@@ -84,7 +85,7 @@ func (v *ShardStats) add(t *ShardStats) {
 }
 
 func (v *ShardStats) fields() []*uint64 {
-	return []*uint64{
+	return append(v.OpenStats.fields(),
 		&v.FramesReceived, &v.FramesSent, &v.SegmentsReceived, &v.SegmentsSent,
 		&v.BytesReceived, &v.BytesSent, &v.BytesRetransmitted, &v.BytesAcked, &v.BytesLost,
 		&v.Recoveries, &v.Timeouts, &v.WindowProbes, &v.GaveUp, &v.ChallengeACKs,
@@ -92,7 +93,7 @@ func (v *ShardStats) fields() []*uint64 {
 		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.TimeWaitRecycled, &v.Steered,
 		&v.QueueStopped, &v.LossProbes, &v.LossProbeRecoveries, &v.LostRetransmits, &v.SpuriousRTOs,
 		&v.FullUndos, &v.DSACKUndos, &v.DSACKsReceived, &v.DSACKsSent, &v.SACKReneging,
-	}
+	)
 }
 
 // DropCounts returns the drops by name, those that happened.

@@ -78,6 +78,8 @@ const (
 	slotWScale
 	slotSACK
 	slotTS
+	slotECN
+	slotAgain
 )
 
 // NewCache returns an empty cache.
@@ -154,6 +156,19 @@ func (c *Cache) Lookup(f *wire.Flow) (Entry, bool) {
 		return c.entry(c.at(l)), true
 	}
 	return Entry{}, false
+}
+
+// Again notes that the SYN of a flow came again and is answered again: the next ACK gives no RTT. ecn false
+// takes ECN back: a SYN that is repeated without asking for it means that its sender has given it up (RFC 3168
+// section 6.1.1.1).
+func (c *Cache) Again(f *wire.Flow, ecn bool) {
+	if l := c.find(f); l != 0 {
+		s := c.at(l)
+		s.flags |= slotAgain
+		if !ecn {
+			s.flags &^= slotECN
+		}
+	}
 }
 
 // Remove forgets the entry of a flow: the connection is established, or the peer reset it. It reports

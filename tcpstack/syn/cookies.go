@@ -24,8 +24,8 @@ const CookieTick = 64 * time.Second
 // ACK made up from nothing is accepted once in 2^24 times, and window scale and SACK survive even without
 // timestamps. Sizes are rounded down to those of a table, which costs speed, never correctness.
 //
-// If the peer uses timestamps, the low 5 bits of our TSVal carry the exact window scale and SACK as in Linux;
-// they come back in TSEcr and are covered by the MAC.
+// If the peer uses timestamps, the low 6 bits of our TSVal carry the exact window scale, SACK and ECN as in Linux;
+// they come back in TSEcr and are covered by the MAC. Without timestamps there is no place for ECN.
 //
 // We deviate from RFC 6528 for these connections, as everybody does: the number is no clock. And a cookie
 // cannot be sent again: if the SYN-ACK is lost, the peer's SYN comes again.
@@ -67,7 +67,8 @@ const (
 
 	tsScaleMask = 15
 	tsSACKBit   = 1 << 4
-	tsBits      = tsScaleMask | tsSACKBit
+	tsECNBit    = 1 << 5
+	tsBits      = tsScaleMask | tsSACKBit | tsECNBit
 )
 
 // options are what a cookie says about a connection.
@@ -76,14 +77,16 @@ type options struct {
 	scale uint8 // shift, or noScale
 	sack  bool
 	ts    bool
+	ecn   bool // only with ts
 }
 
 // Make returns the initial sequence number for the SYN-ACK that answers a SYN with sequence number irs and
-// options o, and its TSVal, to be sent if o has timestamps. The SYN-ACK's other options are the usual ones.
-func (c *Cookies) Make(now mono.Time, f *wire.Flow, irs wire.Seq, o *wire.Options) (iss wire.Seq, tsval uint32) {
+// options o, and its TSVal, to be sent if o has timestamps. The SYN-ACK's other options are the usual ones. ecn says
+// that ECN is to be agreed on; without timestamps it must be declined, since nobody would remember.
+func (c *Cookies) Make(now mono.Time, f *wire.Flow, irs wire.Seq, o *wire.Options, ecn bool) (iss wire.Seq, tsval uint32) {
 	c.made = now
 	c.stats.Sent++
-	w := options{mss: mssIndex(o.MSS, f.Remote.Is4()), scale: noScale, sack: o.SACKPermitted, ts: o.HasTS}
+	w := options{mss: mssIndex(o.MSS, f.Remote.Is4()), scale: noScale, sack: o.SACKPermitted, ts: o.HasTS, ecn: ecn && o.HasTS}
 	if o.HasWScale {
 		w.scale = min(o.WScale, 14)
 	}
@@ -112,7 +115,7 @@ func (c *Cookies) Check(now mono.Time, f *wire.Flow, s *wire.Segment) (Entry, bo
 		return Entry{}, false
 	}
 	c.stats.Received++
-	e := Entry{Flow: *f, IRS: irs, ISS: iss, MSS: cookieMSS[w.mss], SACK: w.sack, TS: w.ts}
+	e := Entry{Flow: *f, IRS: irs, ISS: iss, MSS: cookieMSS[w.mss], SACK: w.sack, TS: w.ts, ECN: w.ecn}
 	if w.ts {
 		e.TSRecent = s.Options.TSVal
 	}

@@ -17,6 +17,7 @@ type bench struct {
 	f    wire.Flow
 	irs  wire.Seq
 	opts wire.Options
+	ecn  bool
 }
 
 func newBench(t *testing.T, opts wire.Options) *bench {
@@ -26,7 +27,7 @@ func newBench(t *testing.T, opts wire.Options) *bench {
 
 // syn returns the ACK with which the peer answers our SYN-ACK.
 func (b *bench) syn(now mono.Time) wire.Segment {
-	iss, tsval := b.c.Make(now, &b.f, b.irs, &b.opts)
+	iss, tsval := b.c.Make(now, &b.f, b.irs, &b.opts, b.ecn)
 	ack := wire.Segment{Seq: b.irs + 1, Ack: iss + 1, Flags: wire.ACK}
 	if b.opts.HasTS {
 		ack.Options = wire.Options{HasTS: true, TSVal: b.opts.TSVal + 1, TSEcr: tsval}
@@ -118,7 +119,7 @@ func TestCookieOnlyWhenExpected(t *testing.T) {
 	if _, ok := fresh.Check(start, &b.f, &ack); ok || fresh.Stats().Failed != 0 {
 		t.Error("accepted by one that never made a cookie")
 	}
-	fresh.Make(start, &b.f, 5, &wire.Options{})
+	fresh.Make(start, &b.f, 5, &wire.Options{}, false)
 	if _, ok := fresh.Check(start, &b.f, &ack); !ok {
 		t.Error("a cookie of another shard with the same key was refused")
 	}
@@ -144,7 +145,7 @@ func TestCookieTampered(t *testing.T) {
 		s = good
 		s.Seq ^= 1 << i
 		refuse("sequence bit", b.f, s)
-		if i < 5 {
+		if i < 6 {
 			s = good
 			s.Options.TSEcr ^= 1 << i
 			refuse("option bit in TSEcr", b.f, s)
@@ -198,7 +199,7 @@ func TestCookieLooks(t *testing.T) {
 	var ones [32]int
 	for i := range n {
 		f := flow(i)
-		iss, _ := b.c.Make(start, &f, b.irs, &fullOptions)
+		iss, _ := b.c.Make(start, &f, b.irs, &fullOptions, false)
 		for bit := range ones {
 			ones[bit] += int(iss >> bit & 1)
 		}
@@ -219,7 +220,7 @@ func TestCookieTimestamp(t *testing.T) {
 		f, now := randomFlow(rng), start.Add(time.Duration(rng.Int64N(int64(1000*time.Hour))))
 		o := fullOptions
 		o.WScale, o.SACKPermitted = uint8(rng.IntN(15)), rng.IntN(2) == 0
-		_, tsval := b.c.Make(now, &f, 1, &o)
+		_, tsval := b.c.Make(now, &f, 1, &o, false)
 		if behind := TSVal(now, b.g.TSOffset(&f)) - tsval; behind >= 32 {
 			t.Fatalf("the timestamp is %d behind", int32(behind))
 		}
@@ -266,13 +267,13 @@ func BenchmarkCookieMake(b *testing.B) {
 	c, f := NewCookies(testKey, NewGenerator(testKey)), flow(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Make(start, &f, 1, &fullOptions)
+		c.Make(start, &f, 1, &fullOptions, false)
 	}
 }
 
 func BenchmarkCookieCheck(b *testing.B) {
 	c, f := NewCookies(testKey, NewGenerator(testKey)), flow(1)
-	iss, tsval := c.Make(start, &f, 1, &fullOptions)
+	iss, tsval := c.Make(start, &f, 1, &fullOptions, false)
 	s := wire.Segment{Seq: 2, Ack: iss + 1, Flags: wire.ACK, Options: wire.Options{HasTS: true, TSEcr: tsval}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -17,12 +17,14 @@ type Entry struct {
 	SACK      bool   // the peer takes SACK
 	TS        bool   // the peer offered timestamps, so both directions use them
 	TSRecent  uint32 // TS: the peer's last TSVal, to be echoed
+	ECN       bool   // both ends agreed on ECN (RFC 3168 section 6.1.1)
 
 	// Sent is when the SYN-ACK was sent last, to the microsecond; Retries how often it was sent again. Only
 	// with Retries == 0 does it give an RTT (Karn's rule, RFC 6298 section 3). Sent is 0 in an entry that
 	// comes from a cookie: nobody remembered.
 	Sent    mono.Time
 	Retries uint8
+	Again   bool // it was sent again because the SYN came again: no RTT either
 }
 
 // NewEntry returns the half-open connection that the SYN s of flow f asks for, answered with iss.

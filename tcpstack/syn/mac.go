@@ -43,7 +43,7 @@ func (c *Cookies) seal(tick int64, f *wire.Flow, irs wire.Seq, w options, data u
 	binary.BigEndian.PutUint32(b[flowLen:], uint32(irs))
 	b[flowLen+4] = data
 	b[flowLen+5] = w.scale
-	b[flowLen+6] = flag(w.ts, 1) | flag(w.sack, 2)
+	b[flowLen+6] = flag(w.ts, 1) | flag(w.sack, 2) | flag(w.ecn, 4)
 	mac := sipHash(&c.secret[tick&1], b[:])
 	return wire.Seq(uint32(mac)<<8 | uint32(data^c.mask(f, irs)))
 }
@@ -61,6 +61,7 @@ func (c *Cookies) open(now mono.Time, f *wire.Flow, irs, iss wire.Seq, o *wire.O
 	if w.ts {
 		w.scale = uint8(o.TSEcr & tsScaleMask)
 		w.sack = o.TSEcr&tsSACKBit != 0
+		w.ecn = o.TSEcr&tsECNBit != 0
 	}
 	tick := c.rotate(now)
 	if uint8(tick&1) != data>>7 {
@@ -73,7 +74,7 @@ func (c *Cookies) open(now mono.Time, f *wire.Flow, irs, iss wire.Seq, o *wire.O
 // the timestamps that follow must not be smaller (RFC 7323 section 4.3).
 func (c *Cookies) tsVal(now mono.Time, f *wire.Flow, w options) uint32 {
 	t := TSVal(now, c.ts.TSOffset(f))
-	v := t&^tsBits | uint32(w.scale) | uint32(flag(w.sack, tsSACKBit))
+	v := t&^tsBits | uint32(w.scale) | uint32(flag(w.sack, tsSACKBit)) | uint32(flag(w.ecn, tsECNBit))
 	if int32(v-t) > 0 {
 		v -= tsBits + 1
 	}

@@ -35,7 +35,8 @@ func (c *Cache) put(l uint32, e *Entry) {
 	*s = slot{
 		flow: e.Flow, irs: e.IRS, iss: e.ISS, tsRecent: e.TSRecent, mss: e.MSS,
 		scale: e.WScale & 15,
-		flags: slotUsed | flag(e.HasWScale, slotWScale) | flag(e.SACK, slotSACK) | flag(e.TS, slotTS),
+		flags: slotUsed | flag(e.HasWScale, slotWScale) | flag(e.SACK, slotSACK) | flag(e.TS, slotTS) |
+			flag(e.ECN, slotECN) | flag(e.Again, slotAgain),
 	}
 	c.n++
 	c.link(l)
@@ -56,6 +57,8 @@ func (c *Cache) entry(s *slot) Entry {
 		HasWScale: s.flags&slotWScale != 0,
 		SACK:      s.flags&slotSACK != 0,
 		TS:        s.flags&slotTS != 0,
+		ECN:       s.flags&slotECN != 0,
+		Again:     s.flags&slotAgain != 0,
 		Sent:      c.sentAt(s),
 		Retries:   s.scale >> 4,
 	}

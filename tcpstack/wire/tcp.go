@@ -38,6 +38,7 @@ func ParseTCP(h *IPHeader, b []byte, verifyChecksum bool, s *Segment) Drop {
 	s.Window = binary.BigEndian.Uint16(p[14:])
 	s.Urgent = binary.BigEndian.Uint16(p[18:])
 	s.Payload = b[n:]
+	s.ECN = h.TOS & 3
 	s.Options = Options{}
 	o := b[tcpHeaderLen:n]
 	if len(o) >= 12 && binary.BigEndian.Uint32(o) == timestampsHead {

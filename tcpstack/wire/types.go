@@ -64,7 +64,18 @@ type Segment struct {
 	Urgent           uint16
 	Options          Options
 	Payload          []byte
+	// ECN is the IP header's ECN field (RFC 3168 section 5). ParseTCP takes it over from the header; who sends
+	// puts it into IPHeader.TOS.
+	ECN uint8
 }
+
+// Codepoints of the ECN field.
+const (
+	NotECT uint8 = 0
+	ECT1   uint8 = 1
+	ECT0   uint8 = 2
+	CE     uint8 = 3 // congestion experienced
+)
 
 // Len is the sequence space the segment takes: payload plus SYN plus FIN (RFC 9293 section 3.4).
 func (s *Segment) Len() int {

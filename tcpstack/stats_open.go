@@ -1,0 +1,12 @@
+package tcpstack
+
+// OpenStats count what connections negotiate, and what became of it; the comments give Linux's names. Part of
+// [ShardStats].
+type OpenStats struct {
+	CEReceived  uint64 // data segments with a CE mark (InCEPkts counts them before GRO is undone)
+	ECEReceived uint64 // ACKs with the echo of one
+}
+
+func (v *OpenStats) fields() []*uint64 {
+	return []*uint64{&v.CEReceived, &v.ECEReceived}
+}
