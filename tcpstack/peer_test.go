@@ -42,6 +42,7 @@ type sg struct {
 	data     string // payload, instead of n
 	opt      wire.Options
 	win      *uint16
+	ecn      uint8 // of the IP header, as sent
 }
 
 func (g sg) String() string {
@@ -208,7 +209,7 @@ func (p *peer) put(g sg) {
 	p.t.Helper()
 	s := wire.Segment{
 		SrcPort: p.flow.RemotePort, DstPort: p.flow.LocalPort, Flags: g.flags, Window: p.win,
-		Seq: p.iss.Add(int(g.seq)), Options: g.opt, Payload: []byte(g.data),
+		Seq: p.iss.Add(int(g.seq)), Options: g.opt, Payload: []byte(g.data), ECN: g.ecn,
 	}
 	if g.n > 0 {
 		s.Payload = peerBytes(g.seq, g.n)
@@ -229,9 +230,8 @@ func (p *peer) put(g sg) {
 }
 
 func (p *peer) packet(s *wire.Segment) []byte {
-	h := wire.IPHeader{
-		Src: p.flow.Remote, Dst: p.flow.Local, Protocol: wire.ProtoTCP, HopLimit: 64, V6: !p.flow.Local.Is4(),
-	}
+	h := wire.IPHeader{Src: p.flow.Remote, Dst: p.flow.Local, Protocol: wire.ProtoTCP, HopLimit: 64, TOS: s.ECN}
+	h.V6 = !p.flow.Local.Is4()
 	b := make([]byte, 40+60+len(s.Payload))
 	return b[:wire.PutSegment(b, &h, s)]
 }

@@ -3,6 +3,8 @@ package script
 import (
 	"strconv"
 	"strings"
+
+	"ocaserve/tcpstack"
 )
 
 // callEvent reads "[...END] name(arguments) = result [ERRNO (text)] [(text)]".
@@ -129,6 +131,7 @@ type sysctls struct {
 	congestion string
 	base       bool // the base stack: neither RACK nor tail loss probes
 	maxReceive int  // of the receive buffer, bytes; 0: the stack's default
+	ecn        tcpstack.ECN
 }
 
 // defaultsScripts are the set-up that packetdrill's and Linux's own scripts share. Of what it sets, the
@@ -139,6 +142,13 @@ var defaultsScripts = map[string]bool{
 
 const defaultsMaxReceive = 15 << 20
 
+// settings are the commands that set something of the stack.
+var settings = map[string]func(s *sysctls){
+	"sysctl -q net.ipv4.tcp_ecn=0": func(s *sysctls) { s.ecn = tcpstack.ECNOff },
+	"sysctl -q net.ipv4.tcp_ecn=1": func(s *sysctls) { s.ecn = tcpstack.ECNRequest },
+	"sysctl -q net.ipv4.tcp_ecn=2": func(s *sysctls) { s.ecn = tcpstack.ECNAccept },
+}
+
 // harmless are the commands that set what the stack does anyway, or what it does not have. Nothing else is
 // passed over: a script that needs a setting would otherwise pass for the wrong reason.
 var harmless = map[string]bool{
@@ -147,7 +157,6 @@ var harmless = map[string]bool{
 	"sysctl -q net.ipv4.tcp_window_scaling=1":            true,
 	"sysctl -q net.ipv4.tcp_no_metrics_save=1":           true,
 	"sysctl -q net.ipv4.tcp_slow_start_after_idle=1":     true,
-	"sysctl -q net.ipv4.tcp_ecn=0":                       true,
 	"sysctl -q net.ipv4.tcp_fastopen=0":                  true,
 	"sysctl -q net.ipv4.tcp_recovery=1":                  true,
 	"sysctl -q net.ipv4.tcp_early_retrans=3":             true,
@@ -174,6 +183,8 @@ func (s *sysctls) command(p *parser, t token) {
 			case c == "", strings.HasPrefix(c, "#"), harmless[c]:
 			case baseCommands[c]:
 				s.base = true
+			case settings[c] != nil:
+				settings[c](s)
 			case defaultsScripts[c]:
 				s.maxReceive = defaultsMaxReceive
 			case isCC:

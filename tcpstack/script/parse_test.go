@@ -67,7 +67,7 @@ func TestSyntax(t *testing.T) {
    +0.0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0   +0 bind(3, ..., ...) = 0
    0 listen(3, 0x1) = 0
 0.1 < (ttl 63) SEW 123:123(0) win 32792 <nop,nop,mss 1000,sackOK,nop,nop,eol,eol>
-0.1~0.11 > [noecn] S. 9000:9000(0) ack 124 <mss 1460,nop,nop,sackOK>
+0.1~0.11 > [noecn] SE. 9000:9000(0) ack 124 <mss 1460,nop,nop,sackOK>
 +.1 < 50000 > 8080 . 1:1(0) ack 1 win 257
 * > . 1:1(0) ack 1
 `

@@ -71,6 +71,9 @@ func mutations(p *packet) map[string]func(*packet) {
 	if p.win >= 0 {
 		m["window"] = func(p *packet) { p.win++ }
 	}
+	if p.tos >= 0 {
+		m["ECN field"] = func(p *packet) { p.tos ^= 1 }
+	}
 	if !p.anyOpts {
 		m["option"] = func(p *packet) { p.opts = append(p.opts, option{kind: optNOP}) }
 	}

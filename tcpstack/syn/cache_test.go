@@ -41,7 +41,7 @@ func TestCacheKeeps(t *testing.T) {
 	for i := range 64 {
 		e := entry(i)
 		e.HasWScale, e.SACK, e.TS = i&1 != 0, i&2 != 0, i&4 != 0
-		e.WScale = uint8(i % 15)
+		e.WScale, e.ECN, e.Again = uint8(i%15), i&8 != 0, i&16 != 0
 		if !c.Add(now, &e) {
 			t.Fatalf("entry %d refused", i)
 		}
@@ -72,6 +72,25 @@ func TestCacheReplaces(t *testing.T) {
 	if at := c.Deadline(); at != start.Add(1500*time.Millisecond) {
 		t.Fatalf("deadline %v after the start", at.Sub(start))
 	}
+}
+
+// TestCacheAgain: a SYN that comes again leaves its mark, and takes ECN back where it no longer asks for it (RFC
+// 3168 section 6.1.1.1).
+func TestCacheAgain(t *testing.T) {
+	c := NewCache(Config{Key: testKey})
+	e := entry(1)
+	e.ECN = true
+	c.Add(start, &e)
+	c.Again(&e.Flow, true)
+	if got, _ := c.Lookup(&e.Flow); !got.Again || !got.ECN || got.Retries != 0 || got.Sent != start {
+		t.Fatalf("%+v", got)
+	}
+	c.Again(&e.Flow, false)
+	if got, _ := c.Lookup(&e.Flow); got.ECN {
+		t.Fatal("still with ECN")
+	}
+	other := flow(2)
+	c.Again(&other, true) // nobody there: nothing happens
 }
 
 // TestRetransmit is RFC 6298: first after 1 s, then doubling (5.5), five times; 63 s later nobody remembers.

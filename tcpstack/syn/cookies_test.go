@@ -92,6 +92,20 @@ func TestCookieCommon(t *testing.T) {
 	}
 }
 
+// TestCookieECN: the agreement on ECN (RFC 3168 section 6.1.1) survives with timestamps, and only with them.
+func TestCookieECN(t *testing.T) {
+	for _, ts := range []bool{false, true} {
+		for _, ecn := range []bool{false, true} {
+			b := newBench(t, wire.Options{MSS: 1460, HasTS: ts, TSVal: 7})
+			b.ecn = ecn
+			ack := b.syn(start)
+			if e, ok := b.c.Check(start, &b.f, &ack); !ok || e.ECN != (ts && ecn) {
+				t.Errorf("timestamps %v, ECN %v: %+v %v", ts, ecn, e, ok)
+			}
+		}
+	}
+}
+
 // TestCookieLife: a cookie is good in the tick it was made and the next, and never after.
 func TestCookieLife(t *testing.T) {
 	tick := mono.Time(CookieTick)
@@ -212,7 +226,7 @@ func TestCookieLooks(t *testing.T) {
 }
 
 // TestCookieTimestamp: RFC 7323 section 4.3 wants timestamps that never go back: a cookie's is not ahead of the
-// clock, nor more than 32 ticks behind.
+// clock, nor more than 64 ticks behind.
 func TestCookieTimestamp(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	b := newBench(t, fullOptions)
@@ -220,8 +234,8 @@ func TestCookieTimestamp(t *testing.T) {
 		f, now := randomFlow(rng), start.Add(time.Duration(rng.Int64N(int64(1000*time.Hour))))
 		o := fullOptions
 		o.WScale, o.SACKPermitted = uint8(rng.IntN(15)), rng.IntN(2) == 0
-		_, tsval := b.c.Make(now, &f, 1, &o, false)
-		if behind := TSVal(now, b.g.TSOffset(&f)) - tsval; behind >= 32 {
+		_, tsval := b.c.Make(now, &f, 1, &o, rng.IntN(2) == 0)
+		if behind := TSVal(now, b.g.TSOffset(&f)) - tsval; behind >= 64 {
 			t.Fatalf("the timestamp is %d behind", int32(behind))
 		}
 	}
