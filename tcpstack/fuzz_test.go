@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
 )
@@ -26,11 +27,13 @@ type hostile struct {
 	read     int64 // stream bytes the application has read and look has checked
 }
 
-// FuzzPeer sends a live connection any segment with a valid checksum, between any actions of its application.
+// FuzzHostilePeer sends a live connection any segment with a valid checksum, between any actions of its application,
+// with each congestion control and stack of functions and switches between them.
 // There is no panic; memory stays bounded; what the application reads was sent by the peer at that place,
 // before it was acknowledged; what the stack sends never changes; nothing is acknowledged that was not sent;
 // the window does not retreat; no connection comes without a handshake; and everything is released once.
-func FuzzPeer(f *testing.F) {
+// Between any two segments checkInvariants holds.
+func FuzzHostilePeer(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := range 24 {
 		b := make([]byte, 40+n*40)
@@ -59,9 +62,12 @@ func TestHostilePeer(t *testing.T) {
 
 func newHostile(t *testing.T, in []byte) *hostile {
 	h := &hostile{
-		peer: newPeer(t, Config{MaxReassembly: 1 << 20, MaxHalfOpen: 8, MaxConns: 16}), in: in, acked: 1, top: 1,
+		in: in, acked: 1, top: 1,
 		variants: map[int64]uint8{}, fins: map[int64]bool{}, others: map[uint16]wire.Seq{},
 	}
+	h.peer = newPeer(t, Config{
+		MaxReassembly: 1 << 20, MaxHalfOpen: 8, MaxConns: 16, Congestion: h.congestion(), Functions: h.functions(),
+	})
 	h.quiet = true
 	o := synOptions()
 	o.WScale = h.byte() % 8
@@ -99,6 +105,12 @@ func (h *hostile) num() int64 {
 	}
 	return int64(int32(uint32(h.byte())<<24 | uint32(h.byte())<<16))
 }
+
+func (h *hostile) congestion() string { return pick(h, congestion.Names()) }
+
+func (h *hostile) functions() string { return pick(h, []string{FunctionsRack, FunctionsBase}) }
+
+func pick(h *hostile, names []string) string { return names[int(h.byte())%len(names)] }
 
 func (h *hostile) run() {
 	for len(h.in) > 0 && !h.t.Failed() {
@@ -228,6 +240,10 @@ func (h *hostile) application() {
 			if n > 20000 {
 				c.Abort()
 			}
+		case 13:
+			c.SetCongestion(h.congestion()) //nolint:errcheck // a connection that is over refuses
+		case 14:
+			c.SetFunctions(h.functions()) //nolint:errcheck // the same
 		default:
 			h.host.drain(c)
 		}
@@ -284,6 +300,9 @@ func (h *hostile) look() {
 	}
 	h.dev.out = nil
 	c := h.host.c
+	if err := checkInvariants(c); err != nil && !c.gone && h.dev.room < 0 {
+		h.t.Fatal(err)
+	}
 	if n := h.s.blocks.InUse(); n > 1<<20 {
 		h.t.Errorf("%d bytes of receive memory", n)
 	}
