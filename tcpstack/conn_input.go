@@ -86,10 +86,11 @@ func acceptable(seq wire.Seq, length int, next wire.Seq, wnd int) bool {
 }
 
 // duplicateAck answers an unacceptable segment. One with payload at or below the window is a
-// retransmission whose ACK was lost, and is answered at once; anything else counts as a challenge.
+// retransmission whose ACK was lost, and is answered at once; anything else counts as a challenge, keepalives and
+// probes of a closed window included: two ends out of step would answer each other for ever otherwise.
 func (c *Conn) duplicateAck(now mono.Time, seg *wire.Segment) {
 	old := len(seg.Payload) > 0 || seg.Flags&wire.FIN != 0
-	if seg.Flags&wire.SYN == 0 && old && seg.Seq.Less(c.rcv.seqOf(c.rcvNext())) || c.rcv.edge <= c.rcvNext() {
+	if seg.Flags&wire.SYN == 0 && old && seg.Seq.Less(c.rcv.seqOf(c.rcvNext())) {
 		c.rcv.ackNow = true
 		c.wantOutput()
 		return
