@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
 )
 
 // A blind attacker knows the four-tuple and not the numbers. Its RSTs, one in each window's width of the whole sequence

@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	document = regexp.MustCompile(`\bRFCs? ?(\d{3,5})\b|\b(draft-[a-z0-9]+(?:-[a-z0-9]+)*)\b`)
+	document = regexp.MustCompile(`\bRFCs? ?(\d{3,5})\b|\b(draft(?:-[a-z][a-z0-9]*)+)(?:-\d\d)?\b`)
 
 	// What may follow a document: its sections in words, its rules in brackets, or sections after a comma.
 	sections = regexp.MustCompile(`^(?:'s)?,? \(?((?:[Ss]ections?|[Aa]ppendix|[Aa]ppendices|equations?) ` +

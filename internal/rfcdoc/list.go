@@ -88,7 +88,7 @@ var list = []entry{
 	{"9110", "HTTP Semantics", partly, false, "GET and HEAD, ranges, conditions"},
 	{"9112", "HTTP/1.1", partly, false, "an origin's side; requests with a coded body are refused"},
 	{"9293", "Transmission Control Protocol (TCP)", implemented, true, "urgent data is ordinary data"},
-	{"9406", "HyStart++: Modified Slow Start for TCP", implemented, true, ""},
+	{"9406", "HyStart++: Modified Slow Start for TCP", planned, true, ""},
 	{"9438", "CUBIC for Fast and Long-Distance Networks", implemented, true, ""},
 	{"9525", "Service Identity in TLS", background, false, ""},
 	{"9846", "The Transport Layer Security (TLS) Protocol Version 1.3", background, false, "RFC 8446 as revised"},

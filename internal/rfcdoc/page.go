@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -227,7 +228,8 @@ func compareDocs(a, b string) int {
 
 // compareSections orders 3.8 before 3.10, and what is not a number behind the numbers.
 func compareSections(a, b string) int {
-	return slices.CompareFunc(strings.FieldsFunc(a, isSeparator), strings.FieldsFunc(b, isSeparator), compareDocs)
+	byParts := slices.CompareFunc(strings.FieldsFunc(a, isSeparator), strings.FieldsFunc(b, isSeparator), compareDocs)
+	return cmp.Or(byParts, strings.Compare(a, b))
 }
 
 func isSeparator(r rune) bool { return strings.ContainsRune(". ()", r) }

@@ -37,6 +37,7 @@ func TestMentions(t *testing.T) {
 		{"RFC 9937's safeACK", "9937"},
 		{"RFC 7323, RFC 2018", "7323, 2018"},
 		{"draft-ietf-ccwg-bbr section 4.1, here", "draft-ietf-ccwg-bbr 4.1"},
+		{"draft-ietf-ccwg-bbr-06 section 5.3", "draft-ietf-ccwg-bbr 5.3"},
 		{"kept (section 3.10.4 permits it)", " 3.10.4"},
 		{"ISO/IEC 14496-15 section 5.4.2", ""},
 		{"a section 3 of the file", ""},
