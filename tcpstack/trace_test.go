@@ -141,7 +141,7 @@ func sumLimits(events []trace.Event) (d time.Duration) {
 func TestTraceMatch(t *testing.T) {
 	p := newPair(t, Config{})
 	client, server := p.connect()
-	conn := server.c // which the next accept replaces
+	conn := server.c                // which the next accept replaces
 	for port := range uint16(600) { // more than a slice of a walk
 		flow := flowOf(client.c.LocalAddr(), server.c.LocalAddr())
 		flow.LocalPort = 41000 + port

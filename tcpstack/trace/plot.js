@@ -108,7 +108,7 @@ function shares(c, a, b) {
 
 function layout() {
   const w = Math.max($("stage").clientWidth, 480), left = 82, right = 12, gap = 12, heights = {
-    seq: Math.max(340, Math.min(560, innerHeight * 0.44)), win: 190, rtt: 140, rate: 150, limit: 54,
+    seq: Math.max(340, Math.min(560, innerHeight * 0.44)), win: 190, rtt: 140, rate: 150, limit: 60,
   };
   let y = 4;
   panels = Object.entries(heights).map(([name, h]) => {
@@ -138,8 +138,8 @@ function extent(acc, T, V) {
   }
 }
 
-// The axis of sequence numbers: what was sent and acknowledged in the view. The peer's window may double it,
-// not more: it is often so wide that nothing else would be seen.
+// The axis of sequence numbers: what was sent and acknowledged in the view. The peer's window may widen it a
+// little, not more: it is often so far away that nothing else would be seen.
 function seqAxis(c) {
   const acc = { lo: Infinity, hi: -Infinity };
   extent(acc, c.ack.t, c.ack.v);
@@ -150,7 +150,7 @@ function seqAxis(c) {
   if (!(acc.hi > acc.lo)) { acc.lo = isFinite(acc.lo) ? acc.lo : 0; acc.hi = acc.lo + 1500; }
   const edge = { lo: Infinity, hi: -Infinity };
   extent(edge, c.edge.t, c.edge.v);
-  if (shown.edge && edge.hi > acc.hi && edge.hi - acc.lo < 2 * (acc.hi - acc.lo)) acc.hi = edge.hi;
+  if (shown.edge && edge.hi > acc.hi && edge.hi - acc.lo < 1.4 * (acc.hi - acc.lo)) acc.hi = edge.hi;
   const pad = (acc.hi - acc.lo) * 0.03;
   return { lo: acc.lo - pad, hi: acc.hi + pad, text: (s, m) => axisText(s, m, "B") };
 }
@@ -205,9 +205,9 @@ function rateClip(c) {
   return a.hi * 8 || Infinity;
 }
 
-// The rate of acknowledgements, over bins of a hundredth of the view or a round trip.
+// The rate of acknowledgements, over bins of a hundredth of the view or half a round trip.
 function goodput(c) {
-  const out = new Line(), n = Math.max(8, Math.min(120, Math.floor((view.b - view.a) / (c.srtt.v.at(-1) || 1e-3))));
+  const out = new Line(), n = Math.max(8, Math.min(120, Math.floor((view.b - view.a) / ((c.srtt.v.at(-1) || 1e-3) / 2))));
   const step = (view.b - view.a) / n, at = t => { const i = lower(c.ack.t, t); return i ? c.ack.v[i - 1] : c.first; };
   for (let k = 0, was = at(view.a); k < n; k++) {
     const a = view.a + k * step, now = at(a + step);
@@ -238,7 +238,11 @@ const PANELS = {
     line(g, c, p, "edge", 1.3);
     const visible = lower(c.send.t, view.b) - lower(c.send.t, view.a), caps = visible < p.w / 10;
     if (shown.send) { g.strokeStyle = css("send"); g.lineWidth = caps ? 1.6 : 1; strokes(g, c.send, view, p.X, p.Y, caps); }
-    if (shown.sack) { g.strokeStyle = css("sack"); g.lineWidth = 1.2; strokes(g, c.sack, view, p.X, p.Y, false); }
+    if (shown.sack) {
+      g.strokeStyle = css("sack"); g.lineWidth = 1.2; g.globalAlpha = visible > p.w / 4 ? 0.4 : 0.85; // dense, they are a ground
+      strokes(g, c.sack, view, p.X, p.Y, false);
+      g.globalAlpha = 1;
+    }
     line(g, c, p, "ack", 1.5);
     const small = p.Y(0) - p.Y(c.conn.mss || 1448) < 5;
     for (const k of CAUSES) {
@@ -267,15 +271,16 @@ const PANELS = {
     title(g, p, "Rates", css);
   },
   limit(g, c, p) {
-    const h = 20, y = p.y + p.h - h - 6;
-    let px = -1, limit = -1;
-    for (const l of c.limits) {
-      if (l.b < view.a || l.a > view.b) continue;
-      const x0 = p.X(l.a), x1 = p.X(l.b);
-      if (Math.floor(x1) <= px && l.limit === limit) continue;
-      g.fillStyle = css(limitColour(l.limit));
-      g.fillRect(x0, y, Math.max(0.6, x1 - x0), h);
-      px = Math.floor(x1); limit = l.limit;
+    const h = 24, y = p.y + p.h - h - 6, cols = limitColumns(c, p);
+    for (let k = 0; k < LIMIT.length; k++) {
+      g.fillStyle = css(limitColour(k));
+      for (let x = 0; x < cols.n; x++) {
+        const part = cols.sum[x * LIMIT.length + k];
+        if (!part) continue;
+        let below = 0;
+        for (let m = 0; m < k; m++) below += cols.sum[x * LIMIT.length + m];
+        g.fillRect(p.x + x, y + h - (below + part) * h, 1, part * h);
+      }
     }
     const s = shares(c, view.a, view.b);
     title(g, p, "What held output back", css);
@@ -291,6 +296,19 @@ const PANELS = {
     if (!c.limits.length) { g.fillStyle = css("dim"); g.fillText("no records", x, p.y + 7); }
   },
 };
+// Each column of pixels is divided as its time was: far out the colours lie above each other.
+function limitColumns(c, p) {
+  const n = Math.ceil(p.w), sum = new Float64Array(n * LIMIT.length), w = (view.b - view.a) / n;
+  for (const l of c.limits) {
+    if (l.b <= view.a || l.a >= view.b || l.limit >= LIMIT.length) continue;
+    const x0 = Math.max(0, Math.floor((l.a - view.a) / w)), x1 = Math.min(n - 1, Math.floor((l.b - view.a) / w));
+    for (let x = x0; x <= x1; x++) {
+      const d = Math.min(l.b, view.a + (x + 1) * w) - Math.max(l.a, view.a + x * w);
+      if (d > 0) sum[x * LIMIT.length + l.limit] += d / w;
+    }
+  }
+  return { n, sum };
+}
 const limitColour = k => ["idle", "app", "l-cwnd", "rwnd", "recovery", "l-pacing", "device"][k] ?? "dim";
 
 // Hovering: the event nearest to the pointer, its figures, and a line through all panels.
@@ -383,8 +401,8 @@ function facts(c) {
 }
 
 function legend() {
-  const has = { rack: 1, dupthresh: 1, rto: 1, tlp: 1, rescue: 1 };
-  $("legend").replaceChildren(...LINES.filter(([k]) => !has[k] || current.again[k].t.length).map(([key, name, shape]) => {
+  const has = k => CAUSES.includes(k) ? current.again[k].t.length : k === "goodput" || current[k].t.length > 1 || current[k].v?.some(v => v);
+  $("legend").replaceChildren(...LINES.filter(([k]) => has(k)).map(([key, name, shape]) => {
     const l = document.createElement("label"), box = document.createElement("input"), mark = document.createElement("i");
     box.type = "checkbox"; box.checked = shown[key];
     mark.className = shape; mark.style.background = css(key);

@@ -138,7 +138,7 @@ function frame(g, p, view, X, yaxis, css, last) {
     if (last) g.fillText(tt(v), x, p.y + p.h + 7);
   }
   if (yaxis) {
-    const ty = ticks(yaxis.lo, yaxis.hi, p.h / 46), text = yaxis.text(ty.step, Math.max(Math.abs(yaxis.lo), Math.abs(yaxis.hi)));
+    const ty = ticks(yaxis.lo, yaxis.hi, p.h / 34), text = yaxis.text(ty.step, Math.max(Math.abs(yaxis.lo), Math.abs(yaxis.hi)));
     g.textAlign = "right"; g.textBaseline = "middle";
     for (const v of ty.list) {
       const y = Math.round(p.y + p.h - (v - yaxis.lo) / (yaxis.hi - yaxis.lo) * p.h) + 0.5;
