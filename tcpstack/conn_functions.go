@@ -75,13 +75,20 @@ func (c *Conn) SetCongestion(name string) error {
 	if s, ok := next.(congestion.Seeder); ok {
 		s.Seed(c.shard.now, c.cc.Window(), threshold, c.rec.RTT().SRTT())
 	}
-	c.cc = next
-	c.measureRate()
-	if _, own := next.(congestion.Modeller); own {
-		c.prr = recovery.PRR{}
-	}
+	c.useCongestion(next)
 	c.wantOutput()
 	return nil
+}
+
+// useCongestion makes cc c's own. A model of the path measures rates and keeps to its window in a recovery; the
+// others are spared the one and helped with the other.
+func (c *Conn) useCongestion(cc congestion.Controller) {
+	c.cc = cc
+	_, own := cc.(congestion.Modeller)
+	if own {
+		c.prr = recovery.PRR{}
+	}
+	c.rec.SetRate(own)
 }
 
 var errNotSending = errors.New("the connection is not established, or over")

@@ -192,8 +192,7 @@ func (c *Conn) startSending(now mono.Time) {
 	if err != nil {
 		panic("tcpstack: the names of congestion controls are checked when they are configured: " + err.Error())
 	}
-	c.cc = cc
-	c.measureRate()
+	c.useCongestion(cc)
 	c.snd.lastSent = 0
 	c.startLimits(now)
 }
