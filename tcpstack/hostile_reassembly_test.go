@@ -36,7 +36,7 @@ func TestReassemblyFlood(t *testing.T) {
 			if cost := p.bill().since(before); cost.said > segments {
 				t.Errorf("%d segments drew %d", segments, cost.said)
 			}
-			if m := footprint(conn); m > conn.rcv.limit+16<<10 {
+			if m := footprint(conn); m > conn.rcv.limit+32<<10 {
 				t.Errorf("the attack holds %d bytes", m)
 			}
 			// What was there first stays, and an honest stream still gets through.
