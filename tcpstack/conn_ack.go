@@ -76,6 +76,7 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 		RTT: c.timestampRTT(now, seg), Echo: c.timestampEcho(now, seg),
 		Unsent: min(c.unsentWithFin(), c.windowRoom()),
 	})
+	before.marked, before.echo = c.ecnMarked(seg, out.Delivered)
 	c.countRecovery(&out)
 	if out.Acked > 0 {
 		c.freeAcked(now, ack)

@@ -9,8 +9,12 @@ import (
 // What the connection does about what recovery found. The order matters: an undo belongs to the episode before
 // the one that the same ACK may begin, and the reduction comes before the growth.
 
-// flight is what was under way before an ACK.
-type flight struct{ pipe, size int64 }
+// flight is what was under way before an ACK, and what that ACK says of marks.
+type flight struct {
+	pipe, size int64
+	marked     int64 // bytes reported to have arrived with CE
+	echo       bool  // ECE
+}
 
 // react hands an ACK's outcome to congestion control.
 func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
@@ -21,7 +25,10 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 		c.prr = recovery.PRR{} // RFC 9937 section 6.2: cwnd = ssthresh, which congestion control has
 	}
 	c.reactLoss(now, out, before)
-	if c.prr.Active() && c.rec.State() == recovery.Recovery {
+	if before.echo {
+		c.reactMark(now, out, before)
+	}
+	if c.prr.Active() {
 		safe := out.Acked > 0 && out.Lost == 0 // RFC 9937 section 6.2: "SND.UNA advances and no further loss indicated"
 		c.snd.recoveryWnd = c.prr.Ack(out.Delivered, c.rec.Pipe(), int64(c.snd.mss), safe)
 	}
@@ -38,13 +45,38 @@ func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
 	// calculation".
 	c.cc.Lost(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
-	if c.rec.State() != recovery.Recovery || !c.fn.PRR {
-		return // a loss probe repaired it all (RFC 8985 section 7.4.2): nothing is left to recover
+	c.ecnReduced()
+	if c.rec.State() == recovery.Recovery { // else a loss probe repaired it all (RFC 8985 section 7.4.2)
+		c.enterPRR(out)
 	}
-	if _, own := c.cc.(congestion.Modeller); !own {
-		c.prr.Enter(c.rec.RecoverFS(out), c.cc.Window())
-		c.snd.recoveryWnd = c.cc.Window() // until the first PRR.Ack, in the same turn
+}
+
+// reactMark answers an ECN echo: once per window of data, as if a segment had been lost (RFC 3168 section 6.1.2). A
+// controller that reads marks itself gets them with the ACK; the classic receiver of one that does not want each
+// echoed is told at once, so that the next mark shows.
+func (c *Conn) reactMark(now mono.Time, out *recovery.Outcome, before flight) {
+	if m, ok := c.cc.(congestion.Marker); ok {
+		if !m.Scalable() {
+			c.ecnReduced()
+		}
+		return
 	}
+	if out.Entered || !c.rec.EnterCWR() {
+		return // a reduction is under way
+	}
+	c.shard.stats.ECNReductions++
+	c.cc.Lost(now, congestion.Loss{InFlight: min(before.size, c.cc.Window()), ECN: true})
+	c.ecnReduced()
+	c.enterPRR(out)
+}
+
+// enterPRR lets the window shrink ACK by ACK instead of at once (RFC 9937 section 1 has it for both losses and ECN).
+func (c *Conn) enterPRR(out *recovery.Outcome) {
+	if _, own := c.cc.(congestion.Modeller); own || !c.fn.PRR {
+		return
+	}
+	c.prr.Enter(c.rec.RecoverFS(out), c.cc.Window())
+	c.snd.recoveryWnd = c.cc.Window() // until the first PRR.Ack, in the same turn
 }
 
 // undo takes a reduction back (RFC 4015 section 3.2).
@@ -84,7 +116,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 		c.snd.deferred = 0
 	}
 	c.cc.Acked(now, congestion.Ack{
-		Delivered: n, InFlight: before.pipe, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT,
+		Delivered: n, InFlight: before.pipe, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
 		InRecovery: state >= recovery.CWR,
 		AppLimited: before.pipe < c.cc.Window()/2,

@@ -168,6 +168,7 @@ func (c *Conn) timedOut(now mono.Time, out *recovery.Outcome, before flight) {
 	st.BytesLost += uint64(out.Lost)
 	c.prr, c.snd.deferred = recovery.PRR{}, 0
 	c.cc.Timeout(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
+	c.ecnReduced()
 }
 
 // synTimeout retransmits our SYN with exponential back-off.

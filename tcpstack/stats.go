@@ -46,6 +46,7 @@ type ShardStats struct {
 	DSACKsReceived                 uint64 // TCPDSACKRecv
 	DSACKsSent                     uint64 // TCPDSACKOldSent, TCPDSACKOfoSent
 	SACKReneging                   uint64 // TCPSACKReneging
+	ECNReductions                  uint64 // of the window, because of ECN echoes
 	WindowProbes                   uint64
 	GaveUp                         uint64
 	ChallengeACKs                  uint64 // TCPChallengeACK
@@ -92,7 +93,7 @@ func (v *ShardStats) fields() []*uint64 {
 		&v.ResetsSent, &v.ResetsReceived, &v.PathMTUReduced, &v.Accepted, &v.Dialed,
 		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.TimeWaitRecycled, &v.Steered,
 		&v.QueueStopped, &v.LossProbes, &v.LossProbeRecoveries, &v.LostRetransmits, &v.SpuriousRTOs,
-		&v.FullUndos, &v.DSACKUndos, &v.DSACKsReceived, &v.DSACKsSent, &v.SACKReneging,
+		&v.FullUndos, &v.DSACKUndos, &v.DSACKsReceived, &v.DSACKsSent, &v.SACKReneging, &v.ECNReductions,
 	)
 }
 

@@ -249,7 +249,11 @@ func TestCWR(t *testing.T) {
 		t.Fatal("a new window of data may be reduced again")
 	}
 	x.advance(10 * ms)
-	x.ack(9000, nil, "acked 1000, exited, rtt 10ms")
+	x.ack(9000, nil, "acked 1000, rtt 10ms")
+	x.wantState(CWR) // this ACK may carry the echo of before the reduction
+	x.send(1000)
+	x.advance(10 * ms)
+	x.ack(10_000, nil, "acked 1000, exited, rtt 10ms")
 	x.wantState(Open)
 }
 

@@ -193,7 +193,9 @@ func (s *Sender) EnterCWR() bool {
 	if !s.move(evReduced) {
 		return false
 	}
-	s.recover = s.next
+	// One byte more than what is in flight: only an ACK of what is sent from now on, with CWR, cannot be one of those
+	// that repeat this very echo.
+	s.recover = s.next + 1
 	return true
 }
 
