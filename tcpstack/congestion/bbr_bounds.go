@@ -1,6 +1,10 @@
 package congestion
 
-import "ocaserve/tcpstack/mono"
+import (
+	"math"
+
+	"ocaserve/tcpstack/mono"
+)
 
 // A bbrBounds is how much the path was seen to bear: inflight_longterm, which bandwidth probes set and
 // raise, and bw_shortterm and inflight_shortterm, which congestion since the last probe sets.
@@ -119,7 +123,7 @@ func (b *BBR) adaptLowerBounds() {
 		b.initShortterm()
 		ecn = b.shortterm - mulDiv(b.shortterm, b.ecnAlpha, ecnUnit*ecnFactor)
 	}
-	if b.lossInRound {
+	if b.lossInRound && b.beyondThresh(b.lostInRound, b.lostInRound+b.ackedInRound) {
 		b.initShortterm()
 		if b.shortBW == infinite {
 			b.shortBW = b.bandwidth()
@@ -145,7 +149,8 @@ func (b *BBR) initShortterm() {
 // more is lost the rate sinks by what goes beyond.
 func (b *BBR) tolerated(n int64) int64 {
 	lost := min(mulDiv(b.lostInRound, 1000, max(b.lostInRound+b.ackedInRound, 1)), 10*bbrLossThresh)
-	return mulDiv(n, 1000+10*bbrPacingMargin+lost, 1000)
+	n = mulDiv(n, 1000+10*bbrPacingMargin+lost, 1000)
+	return mulDiv(n, 100, min(bbrGains[b.state].pacing, 100))
 }
 
 func (b *BBR) resetShortTerm() { b.shortBW, b.shortterm = infinite, infinite }
@@ -153,7 +158,16 @@ func (b *BBR) resetShortTerm() { b.shortBW, b.shortterm = infinite, infinite }
 // inflightTooHigh is IsInflightTooHigh: more than LossThresh of the flight lost, or for half of the last round
 // CE (Linux's bbr_is_inflight_too_high).
 func (b *BBR) inflightTooHigh(s *bbrSample) bool {
-	return s.valid && s.Rate.Lost > s.Rate.TxInFlight/100*bbrLossThresh || b.ecnHigh
+	return s.valid && b.beyondThresh(s.Rate.Lost, s.Rate.TxInFlight) || b.ecnHigh
+}
+
+// beyondThresh reports whether more than LossThresh of a flight was lost.
+//
+// We deviate: a path that loses just that share at random loses more of every other flight. Of a flight of
+// which n segments may be lost, n + 2 sqrt(n) are tolerated: chance goes beyond once in forty times.
+func (b *BBR) beyondThresh(lost, flight int64) bool {
+	most := flight / 100 * bbrLossThresh
+	return lost > most+2*int64(math.Sqrt(float64(most)*float64(b.mss)))
 }
 
 // handleTooHigh is HandleInflightTooHigh: a probe went too far, and is over.

@@ -121,48 +121,87 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
-// FuzzControllers: whatever happens, a window is at least a segment, grows by no more than was delivered,
-// and shrinks only where it is told to.
+// FuzzControllers: whatever happens, a window is at least a segment and never overflows; NewReno and CUBIC grow
+// by no more than was delivered and shrink only where they are told to, and no loss grows a window.
 func FuzzControllers(f *testing.F) {
 	f.Add([]byte{0, 200, 0, 255, 1, 100, 0, 255, 2, 0, 0, 3, 5, 0, 9})
+	f.Add([]byte{0, 9, 16, 50, 23, 99, 80, 255, 1, 255, 7, 0, 6, 30, 6, 31, 2, 4, 7, 0, 255, 255, 22, 255})
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		for _, name := range Names() {
 			c, _ := New(name, mss)
-			now := mono.Time(time.Hour)
-			size := int64(mss)
+			s := &fuzzStory{T: t, c: c, size: mss, now: mono.Time(time.Hour)}
 			for i := 0; i+1 < len(ops); i += 2 {
-				v := int64(ops[i+1])
-				before := c.Window()
-				now = now.Add(time.Duration(ops[i]>>4) * 100 * time.Millisecond)
-				switch ops[i] % 8 {
-				case 1:
-					c.Lost(now, Loss{InFlight: v << 12})
-					if c.Window() > max(before, 2*size) {
-						t.Fatalf("%s: a loss grew the window from %d to %d", name, before, c.Window())
-					}
-				case 2:
-					c.Timeout(now, Loss{InFlight: v << 12})
-					if c.Window() != size {
-						t.Fatalf("%s: the loss window is %d", name, c.Window())
-					}
-				case 3:
-					c.(Idler).Idle(now)
-				case 4:
-					size = v*8 + 1
-					c.(MSSSetter).SetMSS(int(size))
-				default:
-					n := v * size
-					c.Acked(now, Ack{Delivered: n, InFlight: c.Window() * int64(ops[i]>>4) / 12, InRecovery: ops[i]&8 != 0, RTT: time.Duration(v) * time.Millisecond})
-					if (name == "newreno" || name == "cubic") && (c.Window() < before || c.Window() > before+max(n, size)) {
-						t.Fatalf("%s: %d bytes delivered moved the window from %d to %d", name, n, before, c.Window())
-					}
-				}
-				if c.Window() < size || c.(Thresholder).SSThresh() < 1 {
-					t.Fatalf("%s: window %d, ssthresh %d, segment %d", name, c.Window(), c.(Thresholder).SSThresh(), size)
-				}
+				s.step(ops[i], int64(ops[i+1]))
 			}
 		}
 	})
+}
+
+type fuzzStory struct {
+	*testing.T
+	c         Controller
+	now       mono.Time
+	size      int64 // of a segment
+	una       int64
+	delivered int64
+}
+
+func (s *fuzzStory) step(op byte, v int64) {
+	before := s.c.Window()
+	s.now = s.now.Add(time.Duration(op>>4) * 100 * time.Millisecond)
+	switch op % 8 {
+	case 1:
+		s.c.Lost(s.now, Loss{InFlight: v << 12, ECN: op&8 != 0})
+		if s.c.Window() > max(before, 2*s.size) {
+			s.Fatalf("%s: a loss grew the window from %d to %d", s.c.Name(), before, s.c.Window())
+		}
+	case 2:
+		s.c.Timeout(s.now, Loss{InFlight: v << 12})
+		if s.c.Window() != s.size {
+			s.Fatalf("%s: the loss window is %d", s.c.Name(), s.c.Window())
+		}
+	case 3:
+		if c, ok := s.c.(Idler); ok {
+			c.Idle(s.now)
+		}
+	case 4:
+		s.size = v*8 + 1
+		s.c.(MSSSetter).SetMSS(int(s.size))
+	case 7:
+		s.c.(Undoer).Undo(s.now)
+	default:
+		s.ack(op, v)
+	}
+	if s.c.Window() < s.size || s.c.Window() > 1<<50 {
+		s.Fatalf("%s: window %d, segment %d", s.c.Name(), s.c.Window(), s.size)
+	}
+	if c, ok := s.c.(Thresholder); ok && c.SSThresh() < 1 {
+		s.Fatalf("%s: ssthresh %d", s.c.Name(), c.SSThresh())
+	}
+	if c, ok := s.c.(Pacer); ok && c.PacingRate() < 0 {
+		s.Fatalf("%s: rate %d", s.c.Name(), c.PacingRate())
+	}
+}
+
+// ack makes up an ACK: op says how it is, v how much it delivers, and both what else it claims.
+func (s *fuzzStory) ack(op byte, v int64) {
+	before, n := s.c.Window(), v*s.size
+	s.delivered += n
+	s.una += n
+	e := Ack{Delivered: n, InFlight: before * int64(op>>4) / 12, InRecovery: op&8 != 0, RTT: time.Duration(v) * time.Millisecond,
+		Una: s.una, Next: s.una + int64(op)*s.size}
+	if op%8 == 6 {
+		e.Lost, e.Marked, e.Pipe = int64(op)*s.size, n*int64(op>>4)/8, before
+	}
+	e.Rate = RateSample{Delivered: s.delivered, PriorDelivered: max(0, s.delivered-int64(op)*n), TxInFlight: v << (op >> 3),
+		Lost: e.Lost, Interval: time.Duration(v) << (op >> 3), AppLimited: v%5 == 0}
+	s.c.Acked(s.now, e)
+	if name := s.c.Name(); name != "newreno" && name != "cubic" {
+		return
+	}
+	if s.c.Window() < before || s.c.Window() > before+max(n, s.size) {
+		s.Fatalf("%s: %d bytes delivered moved the window from %d to %d", s.c.Name(), n, before, s.c.Window())
+	}
 }
 
 func TestNoAllocations(t *testing.T) {
@@ -170,9 +209,12 @@ func TestNoAllocations(t *testing.T) {
 		c, _ := New(name, mss)
 		now := mono.Time(time.Hour)
 		c.Lost(now, Loss{InFlight: 1 << 20})
+		una := int64(20 * mss)
 		if n := testing.AllocsPerRun(1000, func() {
 			now = now.Add(time.Millisecond)
-			c.Acked(now, Ack{Delivered: 2 * mss, InFlight: c.Window(), RTT: 10 * time.Millisecond})
+			una += 2 * mss
+			c.Acked(now, Ack{Delivered: 2 * mss, InFlight: c.Window(), RTT: 10 * time.Millisecond, Una: una, Next: una + 200*mss,
+				Rate: RateSample{Delivered: una, PriorDelivered: una - 20*mss, Interval: 10 * time.Millisecond, TxInFlight: 20 * mss}})
 		}); n != 0 {
 			t.Errorf("%s: %v allocations per ACK", name, n)
 		}
@@ -185,10 +227,13 @@ func BenchmarkAcked(b *testing.B) {
 			c, _ := New(name, 1448)
 			now := mono.Time(time.Hour)
 			c.Lost(now, Loss{InFlight: 10 << 20})
+			una := int64(2000 * mss)
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(10 * time.Microsecond)
-				c.Acked(now, Ack{Delivered: 2 * 1448, InFlight: c.Window(), RTT: 10 * time.Millisecond})
+				una += 2 * mss
+				c.Acked(now, Ack{Delivered: 2 * mss, InFlight: c.Window(), RTT: 10 * time.Millisecond, Una: una, Next: una + 200*mss,
+					Rate: RateSample{Delivered: una, PriorDelivered: una - 2000*mss, Interval: 10 * time.Millisecond, TxInFlight: 2000 * mss}})
 			}
 		})
 	}
