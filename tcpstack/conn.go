@@ -59,16 +59,18 @@ type Conn struct {
 
 	pendNext  *Conn // intrusive list of connections with something to send
 	eventNext *Conn // intrusive list of connections with events to deliver
-	waitNext  *Conn // intrusive list of connections in TIME-WAIT
+	memNext   *Conn // intrusive list of connections that wait for memory
+	waitNext  *Conn // intrusive waitList
 	waitPrev  *Conn
-	listed    int32 // place in Shard.all
-	deficit   int32 // bytes left of c's turn to send, see Shard.outputNext
-	pending   bool  // on the shard's output list
+	waitOn    *waitList // nil: none
+	listed    int32     // place in Shard.all
+	deficit   int32     // bytes left of c's turn to send, see Shard.outputNext
+	pending   bool      // on the shard's output list
 	events    eventSet
 	inEvents  bool // on the shard's event list
 	gone      bool // removed from the flow table
 	orphan    bool // closed by the application in both directions
-	waiting   bool // on the shard's TIME-WAIT list
+	memWait   bool // on the shard's list of those who wait for memory
 	unread    bool // over in good order, but the application has bytes to read before it learns so
 }
 
@@ -143,6 +145,7 @@ type sender struct {
 	err          error     // why the connection ended
 	lastSent     mono.Time // last data transmission
 	stalledSince mono.Time // first timeout without any progress since
+	shutSince    mono.Time // since when the peer's window has been shut, see noteWindow; zero: it is open
 }
 
 // seqOf converts a send offset; the SYN is offset -1.

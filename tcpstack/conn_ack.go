@@ -61,6 +61,7 @@ func (c *Conn) updateWindow(seg *wire.Segment, ack int64) {
 	c.snd.wnd = c.offered(seg.Window)
 	c.snd.wl1, c.snd.wl2 = seg.Seq, ack
 	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
+	c.noteWindow()
 	if shut && c.snd.wnd > 0 { // a window that was open, if only by a byte, leaves the override time-out running
 		c.stopTimer(timerPersist)
 		c.snd.persistTries = 0

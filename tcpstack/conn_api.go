@@ -67,16 +67,20 @@ func (c *Conn) Append(s stream.Span) {
 	c.wantOutput()
 }
 
-// Room is how many bytes may be appended before NotsentLowat is reached. After it returned 0 a Writable
-// event follows when the unsent bytes have fallen below half of it (TCP_NOTSENT_LOWAT). Append takes more
-// than Room all the same: the limit is a signal, not a wall.
+// Room is how many bytes may be appended before NotsentLowat is reached, or less than that while the
+// congestion window or the shard's free memory is small. After it returned 0 a Writable event follows when
+// the unsent bytes have fallen below half of the limit (TCP_NOTSENT_LOWAT), or when there is memory again.
+// Append takes more than Room all the same: the limit is a signal, not a wall.
 func (c *Conn) Room() int64 {
-	room := c.snd.lowat - c.unsent()
-	if room <= 0 {
-		c.snd.wantWritable = true
-		return 0
+	limit := c.unsentLimit()
+	if room := limit - c.unsent(); room > 0 {
+		return room
 	}
-	return room
+	c.snd.wantWritable = true
+	if limit <= 0 {
+		c.awaitMemory()
+	}
+	return 0
 }
 
 // Unsent is the number of bytes queued and never transmitted.

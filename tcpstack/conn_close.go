@@ -141,6 +141,6 @@ func (c *Conn) forgetUnread(err error) {
 // restartTimeWait starts 2 MSL, at the first FIN and again at each retransmission of it.
 func (c *Conn) restartTimeWait(now mono.Time) {
 	c.setTimer(timerTimeWait, now.Add(timeWaitLen))
-	c.shard.waits.remove(c)
+	c.leaveWait()
 	c.shard.waits.push(c)
 }

@@ -168,6 +168,7 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 		c.snd.wnd = c.offered(seg.Window)
 	}
 	c.snd.maxWnd = c.snd.wnd
+	c.noteWindow()
 	c.startSending(now)
 	if c.snd.closing {
 		c.CloseWrite()

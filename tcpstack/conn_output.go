@@ -205,9 +205,15 @@ func (c *Conn) unsentWithFin() int64 {
 // windowRoom is how many bytes beyond SND.NXT the peer's window admits.
 func (c *Conn) windowRoom() int64 { return c.rec.Una() + c.snd.wnd - c.rec.Next() }
 
-// noteUnsent raises writable once the unsent bytes fell below half of NotsentLowat.
+// noteUnsent raises writable once the unsent bytes fell below half of what may be unsent.
 func (c *Conn) noteUnsent() {
-	if c.snd.wantWritable && 2*c.unsent() < c.snd.lowat {
+	if !c.snd.wantWritable {
+		return
+	}
+	switch limit := c.unsentLimit(); {
+	case limit <= 0:
+		c.awaitMemory()
+	case 2*c.unsent() < limit:
 		c.snd.wantWritable = false
 		c.raise(eventWritable)
 	}

@@ -106,10 +106,10 @@ func (r *rightSizer) rightSize(copied, mss int64) int64 {
 	return win + 2*win*(copied-r.space)/r.space
 }
 
-// growReceive raises the receive buffer to n bytes, within its cap.
+// growReceive raises the receive buffer to n bytes, within its cap and unless memory is short.
 func (c *Conn) growReceive(n int64) {
 	n = min(n, int64(c.shard.stack.cfg.MaxReceiveBuffer))
-	if n > int64(c.rcv.limit) {
+	if n > int64(c.rcv.limit) && !c.shard.underPressure() {
 		c.rcv.limit = int(n)
 		c.in.SetLimit(c.rcv.limit)
 	}

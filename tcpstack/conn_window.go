@@ -7,7 +7,11 @@ import "ocaserve/tcpstack/mono"
 // only in steps worth a segment: receiver-side silly-window avoidance (section 3.8.6.2.2).
 func (c *Conn) advertise(now mono.Time) uint16 {
 	next := c.rcvNext()
-	edge := next + int64(c.in.Room())
+	room := int64(c.in.Room())
+	if c.shard.mem.pressed { // a buffer that has grown is used like one that has not
+		room = min(room, int64(c.shard.stack.cfg.ReceiveBuffer))
+	}
+	edge := next + room
 	if step := min(int64(c.rcv.limit)/2, int64(c.snd.mss)); edge < c.rcv.edge+step {
 		edge = c.rcv.edge
 	}

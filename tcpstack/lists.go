@@ -8,6 +8,7 @@ type connList struct {
 
 func pendLink(c *Conn) **Conn  { return &c.pendNext }
 func eventLink(c *Conn) **Conn { return &c.eventNext }
+func memLink(c *Conn) **Conn   { return &c.memNext }
 
 func (l *connList) empty() bool { return l.head == nil }
 
@@ -35,11 +36,12 @@ func (l *connList) pop() *Conn {
 	return c
 }
 
-// waitList is the connections in TIME-WAIT, the one that will leave it first at the head.
+// waitList is connections in the order in which they came: those in TIME-WAIT, and those whose peer's window
+// is shut. A connection is on one such list at most.
 type waitList struct{ head, tail *Conn }
 
 func (l *waitList) push(c *Conn) {
-	c.waiting, c.waitPrev = true, l.tail
+	c.waitOn, c.waitPrev = l, l.tail
 	if l.tail == nil {
 		l.head = c
 	} else {
@@ -50,7 +52,7 @@ func (l *waitList) push(c *Conn) {
 
 // remove takes c off the list, if it is on it.
 func (l *waitList) remove(c *Conn) {
-	if !c.waiting {
+	if c.waitOn != l {
 		return
 	}
 	if c.waitPrev == nil {
@@ -63,5 +65,12 @@ func (l *waitList) remove(c *Conn) {
 	} else {
 		c.waitNext.waitPrev = c.waitPrev
 	}
-	c.waiting, c.waitNext, c.waitPrev = false, nil, nil
+	c.waitOn, c.waitNext, c.waitPrev = nil, nil, nil
+}
+
+// leaveWait takes c off the waitList it is on.
+func (c *Conn) leaveWait() {
+	if c.waitOn != nil {
+		c.waitOn.remove(c)
+	}
 }

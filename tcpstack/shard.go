@@ -30,9 +30,10 @@ type Shard struct {
 	syns     *syn.Cache
 	cookies  *syn.Cookies
 	wheel    pacing.Wheel
-	pend     connList           // connections with something to send, in order
-	events   connList           // connections with events to deliver
-	waits    waitList           // connections in TIME-WAIT
+	pend     connList // connections with something to send, in order
+	events   connList // connections with events to deliver
+	waits    waitList // connections in TIME-WAIT
+	mem      account
 	unread   map[*Conn]struct{} // over, but with bytes to be read
 	afterISS wire.Seq           // the next connection opened must begin beyond this, if reused is set
 	reused   bool
@@ -125,10 +126,11 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 	}
 	s.wheel.Advance(now, fireTimer)
 	s.syns.Advance(now, s.resendSynAck)
+	told := s.relieve()
 	s.deliver()
 	sent, err := s.output()
 	s.deliver()
-	return busy || sent || !s.events.empty(), err
+	return busy || sent || told || !s.events.empty(), err
 }
 
 // Deadline is when the shard has to take its next turn, if nothing arrives before.
@@ -197,7 +199,7 @@ func (s *Shard) remove(c *Conn) {
 	if s.flows[c.flow] == c {
 		delete(s.flows, c.flow)
 	}
-	s.waits.remove(c)
+	c.leaveWait()
 	s.unlist(c)
 	if c.trace != nil {
 		s.release(c)

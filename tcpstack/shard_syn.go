@@ -129,9 +129,11 @@ func (s *Shard) answerHalfOpen(e *syn.Entry) {
 // full reports whether the shard holds as many connections as it may.
 func (s *Shard) full() bool { return len(s.flows) >= s.stack.cfg.MaxConns }
 
-// pressed reports that three quarters of the receive memory are taken: new connections are refused, so that
+// pressed reports that three quarters of the receive memory are taken, or nearly all of the budget: new connections are refused, so that
 // those there are can go on (what unread or dribbled requests hold, their time-outs give back).
-func (s *Shard) pressed() bool { return s.blocks.InUse() > s.stack.cfg.MaxReassembly/4*3 }
+func (s *Shard) pressed() bool {
+	return s.blocks.InUse() > s.stack.cfg.MaxReassembly/4*3 || s.memoryHigh()
+}
 
 // makeRoom reports whether there is a place for one connection more. At the limit the oldest in TIME-WAIT
 // gives up its own: turning away the living for the dead would be the worse breach, and timestamps or ISNs

@@ -26,7 +26,8 @@ type Config struct {
 	NotsentLowat     int64 // unsent bytes per connection, see Conn.Room; 0: 256 KiB
 	MaxConns         int   // connections per shard; 0: 131072
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
-	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB
+	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB, or half of its budget
+	MemoryBudget     int64 // bytes that connections may hold, each shard its share; 0: 512 MiB per shard
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	ECN        ECN              // explicit congestion notification of new connections
@@ -46,7 +47,6 @@ func (c *Config) setDefaults() error {
 	def(&c.MaxReceiveBuffer, 32<<20)
 	def(&c.MaxConns, 128<<10)
 	def(&c.MaxHalfOpen, 4096)
-	def(&c.MaxReassembly, 256<<20)
 	if c.MaxSendBuffer == 0 {
 		c.MaxSendBuffer = 32 << 20
 	}
@@ -92,6 +92,7 @@ func New(cfg Config, queues []link.Device) (*Stack, error) {
 		return nil, errors.New("tcpstack: a stack needs at least one link queue")
 	}
 	st := &Stack{cfg: cfg, addrs: make(map[wire.Addr]bool), isn: syn.NewGenerator(cfg.Secret)}
+	st.cfg.divideMemory(len(queues))
 	st.stopped = make(chan struct{})
 	st.listeners.Store(&listenerTable{})
 	if err := st.initFunctions(); err != nil {
@@ -128,6 +129,7 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 		resets: tokenBucket{rate: 1000},
 		echoes: tokenBucket{rate: 1000},
 	}
+	s.mem = account{budget: st.cfg.MemoryBudget, waiting: connList{link: memLink}}
 	s.batch.init(caps)
 	s.blocks.Init(stream.PoolConfig{MaxBytes: st.cfg.MaxReassembly})
 	s.syns = syn.NewCache(syn.Config{Entries: st.cfg.MaxHalfOpen, Key: st.cfg.Secret})
@@ -202,6 +204,7 @@ func (s *Shard) Snapshot() ShardStats {
 	v.Connections = len(s.flows)
 	v.HalfOpen = s.syns.Len()
 	v.BlockBytes = s.blocks.InUse()
+	v.MemoryUsed, v.MemoryBudget = s.memoryUsed(), s.mem.budget
 	return v
 }
 

@@ -60,12 +60,19 @@ type ShardStats struct {
 	QueueStopped                   uint64 // the link's ring was full
 	OpenStats
 
+	MemoryPressures uint64 // times that memory became short (TCPMemoryPressures)
+	AbortOnMemory   uint64 // stalled connections reset for their memory (TCPAbortOnMemory)
+	RcvQDrop        uint64 // segments in order refused for lack of memory (TCPRcvQDrop)
+	OFODrop         uint64 // segments out of order likewise (TCPOFODrop)
+
 	Drops     [dropReasonCount]uint64
 	WireDrops [wireDropCount]uint64
 
 	Connections int // now
 	HalfOpen    int // now, in the SYN cache
 	BlockBytes  int // now, held by reassembly
+
+	MemoryUsed, MemoryBudget int64 // now, in bytes: see Config.MemoryBudget
 }
 
 // add sums t into v.
@@ -83,6 +90,8 @@ func (v *ShardStats) add(t *ShardStats) {
 	v.Connections += t.Connections
 	v.HalfOpen += t.HalfOpen
 	v.BlockBytes += t.BlockBytes
+	v.MemoryUsed += t.MemoryUsed
+	v.MemoryBudget += t.MemoryBudget
 }
 
 func (v *ShardStats) fields() []*uint64 {
@@ -94,6 +103,7 @@ func (v *ShardStats) fields() []*uint64 {
 		&v.SyncookiesSent, &v.SyncookiesRecv, &v.ListenOverflows, &v.TimeWaitRecycled, &v.Steered,
 		&v.QueueStopped, &v.LossProbes, &v.LossProbeRecoveries, &v.LostRetransmits, &v.SpuriousRTOs,
 		&v.FullUndos, &v.DSACKUndos, &v.DSACKsReceived, &v.DSACKsSent, &v.SACKReneging, &v.ECNReductions,
+		&v.MemoryPressures, &v.AbortOnMemory, &v.RcvQDrop, &v.OFODrop,
 	)
 }
 

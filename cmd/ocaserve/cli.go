@@ -63,7 +63,7 @@ func parse(args []string, stdout, stderr io.Writer) (cmd command, done bool, err
 		kong.Name("ocaserve"),
 		kong.Description("An HTTPS origin for video and large files with its own TCP/IP stack. Exit status: 0 done, 1 failed, 2 usage."),
 		kong.DefaultEnvars("OCASERVE"),
-		kong.Vars{"cache": defaultCache(memoryTotal()).String()},
+		kong.Vars{"cache": defaultCache(memoryTotal()).String(), "memory": defaultMemory(memoryTotal()).String()},
 		kong.Vars(tcpVars()),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { panic(helped{}) }),

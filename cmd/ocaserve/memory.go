@@ -18,6 +18,13 @@ func defaultCache(total int64) size {
 	return max(leastCache, size(total/4)>>20<<20)
 }
 
+const leastMemory size = 64 << 20
+
+// defaultMemory is what connections may hold, an eighth of the memory: half of what the page cache gets.
+func defaultMemory(total int64) size {
+	return max(leastMemory, size(total/8)>>20<<20)
+}
+
 // memoryTotal is what this process may hope for: the machine's memory, or the limit of its control group. 0 if
 // the system does not say.
 func memoryTotal() int64 {

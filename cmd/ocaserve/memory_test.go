@@ -13,6 +13,11 @@ func TestDefaultCache(t *testing.T) {
 			t.Errorf("%d bytes of memory: got %s, want %s", total, got, want)
 		}
 	}
+	for total, want := range map[int64]size{0: 64 << 20, 8 << 30: 1 << 30} {
+		if got := defaultMemory(total); got != want {
+			t.Errorf("%d bytes of memory, for connections: got %s, want %s", total, got, want)
+		}
+	}
 	var again size
 	if err := again.UnmarshalText([]byte(defaultCache(memoryTotal()).String())); err != nil {
 		t.Errorf("the default does not parse: %v", err)

@@ -35,6 +35,7 @@ type tlsFlags struct {
 // originFlags choose what is kept, logged and allowed.
 type originFlags struct {
 	Cache     size          `default:"${cache}" placeholder:"SIZE" help:"Memory for the page cache, taken as it fills; a quarter of this machine's, here ${default}."`
+	Memory    size          `default:"${memory}" placeholder:"SIZE" help:"Memory for connections: what is queued for them and not yet acknowledged, and what they sent and nobody has read. Near the limit new ones are refused. An eighth of this machine's, here ${default}."`
 	AccessLog string        `placeholder:"FILE|-" help:"Write an access log to a file, or to standard output."`
 	LogFormat string        `name:"access-log-format" enum:"combined,json" default:"combined" help:"Access log format: ${enum}."`
 	Listing   bool          `default:"true" negatable:"" help:"Answer a folder's URL with a listing."`
@@ -54,6 +55,7 @@ type options struct {
 	link      linkOptions
 	tls       tlsFlags
 	cache     int64 // bytes
+	memory    int64 // bytes, of all connections
 	accessLog string
 	logJSON   bool
 	listing   bool
@@ -85,6 +87,9 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 	if o.Drain < 0 {
 		return options{}, usagef("--drain-timeout %v is negative; 0s cuts running responses off", o.Drain)
 	}
+	if o.Memory < 1<<20 {
+		return options{}, usagef("--memory %s is too little to serve anybody; 64 MiB carry some hundred clients", o.Memory)
+	}
 	if total := memoryTotal(); total > 0 && int64(o.Cache) > total {
 		return options{}, usagef("--cache %s is more than this machine's memory, %s; a quarter of that is the default", o.Cache, size(total))
 	}
@@ -93,7 +98,7 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 		return options{}, err
 	}
 	return options{
-		dir: dir, link: l, tls: t, cache: int64(o.Cache),
+		dir: dir, link: l, tls: t, cache: int64(o.Cache), memory: int64(o.Memory),
 		accessLog: o.AccessLog, logJSON: o.LogFormat == "json", listing: o.Listing, drain: o.Drain,
 	}, nil
 }

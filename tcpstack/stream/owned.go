@@ -21,3 +21,11 @@ func (p Piece) Len() int { return len(p.Data) }
 
 // Gather implements Span.
 func (p Piece) Gather(g *Gather, from, to int) { g.Add(p.Data[from:to:to]) }
+
+// Charge implements Charger: what is not counted is the queue's own.
+func (p Piece) Charge() int {
+	if p.Ref == nil {
+		return len(p.Data)
+	}
+	return PinCharge(len(p.Data))
+}

@@ -33,6 +33,7 @@ type BlockPool struct {
 	tables  arrays[*block]
 	strays  []*strays
 	refused uint64
+	queued  int64 // what send queues hold, in bytes
 }
 
 // Init sets the bounds. It is called once, before the first use.
@@ -57,6 +58,10 @@ func NewBlockPool(c PoolConfig) *BlockPool {
 
 // InUse is the receive memory held by streams, in bytes.
 func (p *BlockPool) InUse() int { return p.inUse * BlockSize }
+
+// Queued is the memory that the send queues hold, in bytes: the charges of their spans (see Charger) and the
+// rings that these stand in.
+func (p *BlockPool) Queued() int64 { return p.queued }
 
 // Idle is the receive memory on the free list, in bytes.
 func (p *BlockPool) Idle() int { return len(p.free) * BlockSize }

@@ -8,6 +8,9 @@ type queued struct {
 	from int64
 }
 
+// queuedSize is the size of a queued, in bytes.
+const queuedSize = 24
+
 // A SendQueue is the stream bytes from the first unacknowledged one to the last one appended. It is a ring
 // of spans, found by binary search on the stream offset; it copies nothing and never asks a span twice for
 // its length. An empty queue holds no memory beside the struct.
@@ -50,6 +53,7 @@ func (q *SendQueue) Append(s Span) {
 	if int(q.n) == len(q.ring) {
 		q.grow()
 	}
+	q.pool.queued += chargeOf(s, n)
 	q.n++
 	*q.at(q.n - 1) = queued{s, q.end}
 	q.end += int64(n)
@@ -62,11 +66,13 @@ func (q *SendQueue) grow() {
 	copy(ring[k:], q.ring[:q.head])
 	clear(q.ring) // freeRing wants it zeroed; everywhere else pop has done that
 	q.freeRing()
+	q.pool.queued += int64(len(ring)) * queuedSize
 	q.ring, q.head = ring, 0
 }
 
 // freeRing gives the ring's array back; all its entries are zero.
 func (q *SendQueue) freeRing() {
+	q.pool.queued -= int64(len(q.ring)) * queuedSize
 	q.pool.rings.put(q.ring)
 	q.ring, q.head = nil, 0
 }
@@ -134,10 +140,14 @@ func (q *SendQueue) Ack(to int64) int64 {
 // the span's owner look at it.
 func (q *SendQueue) pop() {
 	e := q.at(0)
-	s := e.span
+	s, n := e.span, q.end-e.from
+	if q.n > 1 {
+		n = q.at(1).from - e.from
+	}
 	*e = queued{}
 	q.head = (q.head + 1) & uint32(len(q.ring)-1)
 	q.n--
+	q.pool.queued -= chargeOf(s, int(n))
 	s.Release()
 }
 

@@ -263,3 +263,59 @@ func BenchmarkSendQueue(b *testing.B) {
 		q.Ack(q.Start() + 64<<10)
 	}
 }
+
+// pinned is a span that says what it is charged.
+type pinned struct{ counted }
+
+func (p *pinned) Charge() int { return PinCharge(len(p.data)) }
+
+// The account of a pool is the sum of what its queues' spans are charged and of their rings, at any time, and
+// nothing when they are empty.
+func TestQueuedAccount(t *testing.T) {
+	pool := NewBlockPool(PoolConfig{})
+	r := rand.New(rand.NewPCG(1, 2))
+	var queues [3]SendQueue
+	for i := range queues {
+		queues[i].Init(pool)
+	}
+	for range 20_000 {
+		q := &queues[r.IntN(len(queues))]
+		switch r.IntN(8) {
+		case 0:
+			q.Ack(q.Start() + r.Int64N(q.Len()+1))
+		case 1:
+			if r.IntN(50) == 0 {
+				q.Drop()
+				q.Init(pool)
+			}
+		case 2:
+			q.Append(Owned(make([]byte, r.IntN(50))))
+		case 3:
+			q.Append(Piece{Data: make([]byte, 40), Ref: nil})
+		default:
+			q.Append(&pinned{counted{t: t, data: make([]byte, r.IntN(100))}})
+		}
+		want := int64(0)
+		for i := range queues {
+			q := &queues[i]
+			for j := range q.n {
+				s := q.at(j).span
+				if c, ok := s.(Charger); ok {
+					want += int64(c.Charge())
+				} else {
+					want += int64(s.Len())
+				}
+			}
+			want += int64(len(q.ring)) * int64(unsafe.Sizeof(queued{}))
+		}
+		if pool.Queued() != want {
+			t.Fatalf("account %d, want %d", pool.Queued(), want)
+		}
+	}
+	for i := range queues {
+		queues[i].Drop()
+	}
+	if pool.Queued() != 0 {
+		t.Errorf("%d bytes are charged to nobody", pool.Queued())
+	}
+}

@@ -14,6 +14,27 @@ type Span interface {
 	Release()
 }
 
+// A Charger is a span that holds other memory than its length says. What a span without it is charged for
+// in the account of a shard's memory is its length: bytes that exist for this connection only, such as a
+// response head, or a sealed record from its first transmission to its acknowledgment.
+type Charger interface {
+	// Charge is the most memory that the span holds while it is queued, in bytes. It is fixed.
+	Charge() int
+}
+
+// PinCharge is what a pin on n bytes of shared memory, such as a page of a cache, is charged: an eighth. The
+// memory is bounded where it belongs and a popular page has many pins, so that full charge would count the
+// same byte many times; for nothing at all, slow readers could pin a cache dry.
+func PinCharge(n int) int { return (n + 7) / 8 }
+
+// chargeOf is what s is charged.
+func chargeOf(s Span, n int) int64 {
+	if c, ok := s.(Charger); ok {
+		return int64(c.Charge())
+	}
+	return int64(n)
+}
+
 // A Ref is a counted hold on memory that bytes live in, such as a pinned page.
 type Ref interface {
 	Retain()
