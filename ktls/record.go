@@ -94,6 +94,9 @@ type pageSpan struct {
 // Len implements stream.Span.
 func (s *pageSpan) Len() int { return len(s.piece.Data) }
 
+// Charge implements stream.Charger: the page is the cache's.
+func (s *pageSpan) Charge() int { return s.piece.Charge() }
+
 // Gather implements stream.Span.
 func (s *pageSpan) Gather(g *stream.Gather, from, to int) { g.Add(s.piece.Data[from:to]) }
 

@@ -36,13 +36,13 @@ func (d *narrow) Transmit(frames []link.Frame) (int, error) {
 	return d.Device.Transmit(frames[:n])
 }
 
-// source is a handler that always has more to send, a chunk at a time.
-type source struct{ chunk int }
+// source is a handler that always has more to send, a chunk at a time and no more than there is room for.
+type source struct{ chunk []byte }
 
 func (s source) Readable(*Conn) {}
 func (s source) Writable(c *Conn) {
-	for c.Room() > 0 {
-		c.Append(stream.Bytes(make([]byte, s.chunk)))
+	for room := c.Room(); room > 0; room = c.Room() {
+		c.Append(stream.Bytes(s.chunk[:min(room, int64(len(s.chunk)))]))
 	}
 }
 func (s source) Closed(*Conn, error) {}
@@ -58,7 +58,7 @@ func fill(t *testing.T, p *pair, wire *narrow, segments []int, d time.Duration) 
 			c.setMSS()
 			conns = append(conns, c)
 			c.raise(eventWritable)
-			return source{4000}
+			return source{make([]byte, 4000)}
 		},
 	}); err != nil {
 		t.Fatal(err)

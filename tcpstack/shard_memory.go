@@ -19,31 +19,30 @@ var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, an
 // The SYN cache and the batch have a fixed size. A control segment is built in the batch, so that ACKs and RSTs
 // need none of it. As usage rises,
 //
-//  1. from half the budget on, no connection may queue more than a share of what is free (dynamic thresholds,
-//     Choudhury and Hahne 1998): what one takes leaves less for all, itself included;
-//  2. from three quarters on, until it is down to half, there is pressure (Linux's tcp_mem): nothing is queued
-//     beyond what the peer's window admits but for a segment or two, and receive buffers do not grow. A
-//     connection whose peer reads does not notice, since it is asked for more when bytes leave; who does not
-//     read holds next to nothing;
-//  3. from 15/16 on no connection is accepted, out-of-order data is refused, a connection whose peer's window
+//  1. from half the budget on, until it is down to three eighths, there is pressure (Linux's tcp_mem): no
+//     connection queues more than the peer's window admits, nor more than a share of what is free (dynamic
+//     thresholds, Choudhury and Hahne 1998), but for a segment or two; and receive buffers do not grow. A
+//     connection whose peer reads does not notice, since it is asked for more when bytes leave; one whose
+//     peer does not holds next to nothing, and the half that is left has room for many of these;
+//  2. from 15/16 on no connection is accepted, out-of-order data is refused, a connection whose peer's window
 //     is shut gets nothing, and those that have been so for long are reset;
-//  4. at the budget nobody may queue anything. Who asked waits in line and is told when memory is free again,
+//  3. at the budget nobody may queue anything. Who asked waits in line and is told when memory is free again,
 //     a few in each turn, so that it does not go to whoever runs first.
 //
 // Append takes more than Room all the same, so that the budget is kept to within what one call overdraws.
 type account struct {
 	budget  int64    // bytes
-	pressed bool     // between three quarters and, on the way down, half
+	pressed bool     // from half of it on until, on the way down, three eighths
 	waiting connList // Room returned 0 for lack of memory
 	stalled waitList // the peer's window is shut, for the longest time at the head
 }
 
 const (
-	connCharge    = 2 << 10   // a connection with its congestion control and its place in the tables, bytes
-	minSendBuffer = 128 << 10 // bytes that may be queued whatever the congestion window is
-	minUnsent     = 64 << 10  // and never transmitted: a superframe can be built whatever is in flight
-	shareParts    = 16        // of the free memory, what one connection may have unsent
-	wakePerTurn   = 4         // connections told in one turn of the shard that there is memory again
+	connCharge    = 2 << 10  // a connection with its congestion control and its place in the tables, bytes
+	minSendBuffer = 64 << 10 // bytes that may be queued whatever the congestion window is
+	minUnsent     = 32 << 10 // and never transmitted, whatever is in flight
+	shareParts    = 16       // of the free memory, what one connection may have unsent
+	wakePerTurn   = 4        // connections told in one turn of the shard that there is memory again
 	evictPerTurn  = 4
 	evictScan     = 32 // stalled connections looked at for one that nobody owns
 
@@ -70,12 +69,12 @@ func (s *Shard) memoryUsed() int64 {
 	return n
 }
 
-// underPressure reports whether memory is short. It comes at three quarters and goes at half.
+// underPressure reports whether memory is short.
 func (s *Shard) underPressure() bool {
 	switch used := s.memoryUsed(); {
-	case used < s.mem.budget/2:
+	case used < s.mem.budget/8*3:
 		s.mem.pressed = false
-	case used > s.mem.budget/4*3 && !s.mem.pressed:
+	case used > s.mem.budget/2 && !s.mem.pressed:
 		s.mem.pressed = true
 		s.stats.MemoryPressures++
 	}
@@ -100,18 +99,15 @@ func (c *Conn) unsentLimit() int64 {
 
 // memoryLimit is what memory allows of n unsent bytes.
 func (c *Conn) memoryLimit(n int64) int64 {
-	s, used := c.shard, c.shard.memoryUsed()
-	if used < s.mem.budget/2 && !s.mem.pressed {
+	s := c.shard
+	if !s.underPressure() {
 		return n
 	}
-	pressed, shut := s.underPressure(), c.snd.shutSince.IsSet()
+	used, shut := s.memoryUsed(), c.snd.shutSince.IsSet()
 	if used >= s.mem.budget || shut && used >= s.mem.high() {
 		return 0
 	}
-	share := (s.mem.high() - used) / shareParts
-	if pressed {
-		share = min(share, c.windowRoom())
-	}
+	share := min((s.mem.high()-used)/shareParts, c.windowRoom())
 	// Two segments are what the peer's delayed ACK waits for; at a shut window there must be one, or nothing
 	// would probe it (RFC 9293 section 3.8.6.1) and a lost window update would be the end.
 	least := int64(max(c.snd.mss, defaultMSS4))
