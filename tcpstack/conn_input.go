@@ -221,7 +221,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		return // the last quarter of the memory is for connections that an application serves
 	}
 	c.noteTwice(off, off+int64(len(p)))
-	if c.refusesText(inOrder) {
+	if c.refusesText(off <= c.in.Next()) {
 		c.acknowledge(now, false, 0)
 		return
 	}

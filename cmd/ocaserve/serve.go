@@ -87,7 +87,7 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 	if o.Drain < 0 {
 		return options{}, usagef("--drain-timeout %v is negative; 0s cuts running responses off", o.Drain)
 	}
-	if o.Memory < 1<<20 {
+	if o.Memory != 0 && o.Memory < 1<<20 {
 		return options{}, usagef("--memory %s is too little to serve anybody; 64 MiB carry some hundred clients", o.Memory)
 	}
 	if total := memoryTotal(); total > 0 && int64(o.Cache) > total {

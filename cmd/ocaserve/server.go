@@ -137,6 +137,10 @@ func (s *server) openLink() (err error) {
 		Addrs: s.opts.link.plan.addrs(),
 		// Requests are small: what clients pipeline and we do not read yet stays theirs to hold.
 		ReceiveBuffer: 16 << 10,
+		MemoryBudget:  s.opts.memory,
+	}
+	if s.link.peer != nil { // the kernel's side holds as much
+		cfg.MemoryBudget /= 2
 	}
 	s.opts.link.tcpFlags.apply(&cfg)
 	s.stack, err = tcpstack.New(cfg, s.link.stack.Queues())
@@ -149,7 +153,7 @@ func (s *server) openRelay(ctx context.Context) (err error) {
 		return nil
 	}
 	// Any address is the clients' stack's own: each connection comes from its real client's.
-	s.clients, err = tcpstack.New(tcpstack.Config{AnyAddr: true}, s.link.peer.Queues())
+	s.clients, err = tcpstack.New(tcpstack.Config{AnyAddr: true, MemoryBudget: s.opts.memory / 2}, s.link.peer.Queues())
 	if err != nil {
 		return err
 	}
