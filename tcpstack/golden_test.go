@@ -256,7 +256,7 @@ func (d *download) check(t testing.TB) {
 
 // goldenPaths is the whole grid.
 func goldenPaths() (paths []path) {
-	for _, cc := range []string{"newreno", "cubic"} {
+	for _, cc := range []string{"newreno", "cubic", "bbr"} {
 		for _, stack := range []string{FunctionsBase, FunctionsRack} {
 			for _, rtt := range []time.Duration{1, 20, 100, 209} {
 				for _, loss := range []float64{0, 0.001, 0.01, 0.03} {
