@@ -39,6 +39,7 @@ var layers = []struct {
 var peers = []struct{ from, to, why string }{
 	{"tcpstack/link/*", "tcpstack/link/*", "middleware wraps links, relay ends in a memory pair"},
 	{"tcpstack/netsim", "tcpstack/link/gso", "superframes are cut before they meet a simulated wire"},
+	{"tcpstack/link/shape", "tcpstack/netsim", "the emulator of a real link runs the simulator's models on the real clock"},
 	{"internal/*", "internal/*", "helpers of one kind"},
 }
 

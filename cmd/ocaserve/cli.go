@@ -17,6 +17,7 @@ type cli struct {
 	Content contentFlags `cmd:"" help:"Make content to serve."`
 	Doctor  doctorFlags  `cmd:"" help:"Say which links work here, why others do not, and the fix."`
 	Pkt     pktFlags     `cmd:"" help:"Run packetdrill scripts against the TCP stack on a virtual clock."`
+	Link    linkFlags    `cmd:"" help:"Join two TUN or TAP interfaces and shape what passes: rate, delay, jitter, loss, reordering, queue."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 
 	Config string `placeholder:"FILE" help:"TOML file with flags by name: net = \"tun\". A [command] table holds for that command only."`

@@ -86,7 +86,7 @@ func newDevice(t *Interface, fd, wake int) *Device {
 func (d *Device) Caps() link.Caps {
 	return link.Caps{
 		MTU:        d.tun.cfg.MTU,
-		Medium:     link.MediumIP,
+		Medium:     d.medium(),
 		TxChecksum: true,
 		RxChecksum: true,
 		TSO4:       true,
@@ -95,6 +95,17 @@ func (d *Device) Caps() link.Caps {
 		TxCopies:   true,
 	}
 }
+
+func (d *Device) medium() link.Medium {
+	if d.tun.cfg.TAP {
+		return link.MediumEthernet
+	}
+	return link.MediumIP
+}
+
+// Descriptor is what a loop over several devices polls for readability, in place of Wait. It is the
+// device's until Close.
+func (d *Device) Descriptor() int { return d.fd }
 
 // Receive reads packets until none is waiting, or frames or the buffer is full. All carry one time stamp,
 // taken after the last is read: a round trip may be measured too long by a batch, never too short.

@@ -16,7 +16,7 @@ func openQueue(t *Interface, name string) (*Device, string, error) {
 	if err != nil {
 		return nil, "", openError(err)
 	}
-	name, err = attach(fd, name)
+	name, err = attach(fd, name, t.cfg.TAP)
 	if err == nil {
 		err = setOffload(fd)
 	}
@@ -50,19 +50,24 @@ func openError(err error) error {
 }
 
 // attach makes fd a queue of the named interface, which it creates if there is none of that name.
-func attach(fd int, name string) (string, error) {
+func attach(fd int, name string, tap bool) (string, error) {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return name, &Error{Op: "interface name " + name, Err: err, Fix: "choose another name"}
 	}
-	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
+	kind := uint16(unix.IFF_TUN)
+	if tap {
+		kind = unix.IFF_TAP
+	}
+	ifr.SetUint16(kind | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-		return name, attachError(name, err)
+		return name, attachError(name, tap, err)
 	}
 	return ifr.Name(), nil
 }
 
-func attachError(name string, err error) error {
+func attachError(name string, tap bool, err error) error {
+	mode := map[bool]string{false: "tun", true: "tap"}[tap]
 	e := &Error{Op: "making interface " + name, Err: err, Fix: "use --net relay"}
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -71,7 +76,7 @@ func attachError(name string, err error) error {
 		e.Fix = "the name is taken by another program; choose another name or leave it out"
 	case errors.Is(err, unix.EINVAL):
 		e.Fix = fmt.Sprintf("an interface %s of another kind exists; choose another name, or remake it with "+
-			"`ip tuntap add dev %s mode tun multi_queue`", name, name)
+			"`ip tuntap add dev %s mode %s multi_queue`", name, name, mode)
 	case errors.Is(err, unix.E2BIG):
 		e.Fix = "the kernel allows no more queues; use fewer shards"
 	}

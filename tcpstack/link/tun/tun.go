@@ -52,6 +52,9 @@ type Config struct {
 	MTU    int // bytes; 0: 1500
 	Queues int // 0: 1
 
+	// TAP makes a TAP instead: frames begin with an Ethernet header.
+	TAP bool
+
 	// Clock stamps received frames and measures Wait's deadline. Nil: mono.Now.
 	Clock func() mono.Time
 }

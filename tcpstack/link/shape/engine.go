@@ -1,0 +1,182 @@
+package shape
+
+import (
+	"encoding/binary"
+	"time"
+
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/link/gso"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/netsim"
+)
+
+// A Side is one of the two interfaces.
+type Side int
+
+// The sides. What comes from one goes to the other.
+const (
+	A Side = iota
+	B
+)
+
+// Config describes a link.
+type Config struct {
+	Seed   uint64
+	AB, BA Path // from A to B, and back
+	Medium link.Medium
+}
+
+// Out takes a packet that has reached the end of its path towards a side: the link-layer header, empty on
+// MediumIP, and the rest, both lent for the call; due is when it should leave.
+type Out func(to Side, due mono.Time, header, packet []byte)
+
+// An Engine is the emulated link, driven by its owner's time.
+type Engine struct {
+	net    *netsim.Network
+	out    Out
+	header int          // bytes of the link-layer header
+	from   [2]direction // by where packets come from
+
+	cut    gso.Segmenter
+	emit   func([]byte) // inject
+	to     netsim.Sink  // where the frame that is being cut goes
+	front  []byte       // and its link-layer header
+	joined []byte       // scratch
+}
+
+// A direction is the path from one side to the other.
+type direction struct {
+	into    netsim.Sink
+	frames  uint64 // taken from the device
+	bad     uint64 // of them, superframes that cannot be cut
+	policer *netsim.Policer
+	queue   *netsim.Bottleneck
+	wire    *netsim.Wire
+	outlet  *netsim.Outlet
+}
+
+// ethernetHeader is the length of an Ethernet header (a VLAN tag counts as what it carries).
+const ethernetHeader = 14
+
+// NewEngine makes a link with nothing on it.
+func NewEngine(cfg Config, out Out) *Engine {
+	e := &Engine{net: netsim.New(cfg.Seed), out: out}
+	e.emit = e.inject
+	if cfg.Medium == link.MediumEthernet {
+		e.header = ethernetHeader
+	}
+	rtt := cfg.AB.Delay + cfg.BA.Delay
+	e.build(A, &cfg.AB, rtt)
+	e.build(B, &cfg.BA, rtt)
+	return e
+}
+
+// build lays the path that begins at a side. The elements' names, which their random numbers depend on,
+// tell the directions apart.
+func (e *Engine) build(from Side, p *Path, rtt time.Duration) {
+	d, to := &e.from[from], 1-from
+	name := [...]string{"ab ", "ba "}[from]
+	d.outlet = e.net.NewOutlet(name+"outlet", func(due mono.Time, data []byte) {
+		ip := len(data) - e.header
+		e.out(to, due, data[ip:], data[:ip])
+	})
+	var elements []netsim.Element
+	if p.Police > 0 {
+		burst := p.Burst
+		if burst == 0 {
+			burst = max(leastQueue, p.Police.Bytes(50*time.Millisecond))
+		}
+		d.policer = e.net.NewPolicer(netsim.PolicerConfig{Name: name + "policer", Rate: p.Police, Burst: burst})
+		elements = append(elements, d.policer)
+	}
+	if p.Rate > 0 {
+		d.queue = e.net.NewBottleneck(netsim.BottleneckConfig{Name: name + "queue", Rate: p.Rate, Queue: p.queue(rtt)})
+		elements = append(elements, d.queue)
+	}
+	d.wire = e.net.NewWire(p.wire(name + "wire"))
+	d.into = netsim.Chain(d.outlet, append(elements, d.wire)...)
+}
+
+// queue makes the queue that a path's packets wait in.
+func (p *Path) queue(rtt time.Duration) netsim.Queue {
+	bytes, packets := p.Queue.limits(p.Rate, rtt)
+	if packets > 0 && p.AQM != "" {
+		bytes = int64(packets) * 1500 // these queues count bytes
+	}
+	switch p.AQM {
+	case "codel":
+		return &netsim.CoDel{Limit: bytes, ECN: true}
+	case "red":
+		return &netsim.RED{Min: bytes / 6, Max: bytes / 2, Limit: bytes, ECN: true}
+	}
+	return &netsim.DropTail{Bytes: bytes, Packets: packets}
+}
+
+// wire is the part of a path behind the queue.
+func (p *Path) wire(name string) netsim.WireConfig {
+	w := netsim.WireConfig{
+		Name: name, Delay: p.Delay, Jitter: p.Jitter, Duplicate: p.Duplicate,
+		Reorder: p.Reorder, ReorderBy: p.ReorderBy,
+	}
+	if p.ReorderBy == 0 {
+		w.ReorderBy = max(time.Millisecond, p.Delay/8)
+	}
+	switch {
+	case p.LossBurst > 1:
+		w.Loss = netsim.Bursts(p.Loss, p.LossBurst)
+	case p.Loss > 0:
+		w.Loss = netsim.Bernoulli(p.Loss)
+	}
+	return w
+}
+
+// Put sends a frame that came from a side, whole in f.Data, on its way. Time must not go backwards between
+// calls of Put and Advance. A superframe that cannot be cut is counted and dropped.
+func (e *Engine) Put(now mono.Time, from Side, f *link.Frame) {
+	e.Advance(now)
+	d := &e.from[from]
+	d.frames++
+	if len(f.Data) <= e.header {
+		d.bad++
+		return
+	}
+	ip, header := *f, f.Data[:e.header]
+	ip.Data = f.Data[e.header:]
+	if f.Csum == link.CsumPartial {
+		ip.CsumStart -= uint16(e.header)
+	}
+	if e.header > 0 && f.GSO > 0 && !carriesIP(header) {
+		d.bad++
+		return
+	}
+	e.to, e.front = d.into, header
+	if !e.cut.Segment(&ip, e.emit) {
+		d.bad++
+	}
+}
+
+// inject is what a frame's wire packets are handed to. The simulated network knows packets that begin with
+// the IP header: the link layer's header travels behind them, so that it is counted, and is put in front
+// again at the end.
+func (e *Engine) inject(packet []byte) {
+	if e.header > 0 {
+		e.joined = append(append(e.joined[:0], packet...), e.front...)
+		packet = e.joined
+	}
+	e.net.Inject(e.to, packet)
+}
+
+// carriesIP says whether IP follows an Ethernet header at once.
+func carriesIP(header []byte) bool {
+	t := binary.BigEndian.Uint16(header[12:])
+	return t == 0x0800 || t == 0x86dd
+}
+
+// Advance lets everything happen that is due until now, handing packets out in order of their due times.
+func (e *Engine) Advance(now mono.Time) {
+	// The error is a host's, and there are none.
+	_, _ = e.net.Run(max(now, e.net.Now()), nil)
+}
+
+// Next is when Advance will have something to do; mono.Never: the link is empty.
+func (e *Engine) Next() mono.Time { return e.net.Next() }
