@@ -198,3 +198,143 @@ type noRef struct{}
 
 func (noRef) Retain()  {}
 func (noRef) Release() {}
+
+// full returns a peer whose stack has nothing left of its budget, but for what less says: one connection, whose
+// peer has shut its window, holds it all.
+func full(t *testing.T, less int) (p *peer, hog *Conn) {
+	p = newPeer(t, Config{MemoryBudget: 1 << 20})
+	p.open(synOptions())
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(0)})
+	hog = p.host.c
+	p.do(func(c *Conn) { c.Append(stream.Bytes(make([]byte, 1<<20-less))) })
+	return p, hog
+}
+
+// another opens one more connection from the peer, past the limit if need be.
+func (p *peer) another() *host {
+	p.t.Helper()
+	p.skip()
+	p.flow.RemotePort++
+	p.host = &host{pause: true}
+	budget := p.s.mem.budget
+	p.s.mem.budget *= 2
+	p.connect(synOptions())
+	p.s.mem.budget = budget
+	return p.host
+}
+
+// Who finds the budget spent waits in line. When memory is free again they are told in order, few in a turn.
+func TestMemoryLine(t *testing.T) {
+	p, hog := full(t, 0)
+	var line []*host
+	for range 10 {
+		line = append(line, p.another())
+	}
+	for _, h := range line {
+		if n := h.c.Room(); n != 0 {
+			t.Fatalf("room for %d bytes at the wall", n)
+		}
+		h.writable = 0
+	}
+	told := func() (n int) {
+		for i, h := range line {
+			if h.writable == 0 {
+				break
+			}
+			if n = i + 1; h.writable > 1 {
+				t.Fatalf("connection %d was told %d times", i, h.writable)
+			}
+		}
+		return n
+	}
+	p.settle()
+	if n := told(); n != 0 {
+		t.Fatalf("%d were told of memory that is not there", n)
+	}
+	hog.Abort()
+	for _, want := range []int{4, 8, 10} {
+		busy, _ := p.s.Step(p.now)
+		if n := told(); n != want || !busy {
+			t.Errorf("%d were told, want %d; busy %v", n, want, busy)
+		}
+	}
+	if line[0].c.Room() == 0 {
+		t.Error("no room")
+	}
+	p.skip()
+}
+
+// Near the limit out-of-order data is refused and data in order is taken; at the limit that is taken only while
+// the application keeps up. All is acknowledged, so that the peer knows.
+func TestTextAtTheLimit(t *testing.T) {
+	p, _ := full(t, 60<<10)
+	h := p.another()
+	p.send(sg{flags: fA, seq: 2001, ack: 1, n: 1000})
+	p.want(sg{flags: fA, seq: 1, ack: 1})
+	if h.c.in.Holes() != 0 || p.s.stats.OFODrop != 1 {
+		t.Errorf("%d holes, %d refused", h.c.in.Holes(), p.s.stats.OFODrop)
+	}
+	p.send(sg{flags: fA, seq: 1, ack: 1, n: 1000})
+	p.want(sg{flags: fA, seq: 1, ack: 1001})
+	h.c.Append(stream.Bytes(make([]byte, 60<<10)))
+	p.settle()
+	p.skip()
+	p.send(sg{flags: fA, seq: 1001, ack: 1, n: 1000})
+	p.skip()
+	if h.c.in.Readable() != 1000 || p.s.stats.RcvQDrop != 1 {
+		t.Errorf("%d readable, %d refused", h.c.in.Readable(), p.s.stats.RcvQDrop)
+	}
+	p.do(func(c *Conn) { c.Discard(1000) })
+	p.skip()
+	p.send(sg{flags: fA, seq: 1001, ack: 1, n: 1000})
+	p.skip()
+	if h.c.in.Readable() != 1000 {
+		t.Error("data in order was refused although nothing is unread")
+	}
+}
+
+// Near the limit who has been stalled for long is reset: one that nobody owns first, then the oldest; and no more
+// than need be.
+func TestEviction(t *testing.T) {
+	p, oldest := full(t, 400<<10)
+	open := p.another()
+	p.advance(time.Second)
+	p.skip()
+	orphan := p.another()
+	p.send(sg{flags: fA, seq: 1, ack: 1, win: window(0)})
+	orphan.c.Append(stream.Bytes(make([]byte, 200<<10)))
+	orphan.c.Close()
+	p.advance(20 * time.Second)
+	p.skip()
+	want := func(n uint64, orphanGone, oldestGone bool) {
+		t.Helper()
+		p.settle()
+		p.skip()
+		if n != p.s.stats.AbortOnMemory || orphan.c.gone != orphanGone || oldest.gone != oldestGone || open.c.gone {
+			t.Errorf("%d aborted, want %d; the orphan gone %v, the oldest %v, the open one %v", p.s.stats.AbortOnMemory, n,
+				orphan.c.gone, oldest.gone, open.c.gone)
+		}
+	}
+	want(0, false, false)
+	open.c.Append(stream.Bytes(make([]byte, 150<<10)))
+	want(1, true, false)
+	open.c.Append(stream.Bytes(make([]byte, 200<<10)))
+	want(2, true, true)
+	if orphan.err != ErrNoMemory {
+		t.Errorf("the orphan ended with %v", orphan.err)
+	}
+}
+
+// However short memory is, a pause of some seconds costs nobody the connection.
+func TestEvictionWaits(t *testing.T) {
+	p, hog := full(t, 50<<10)
+	p.advance(evictAfter - time.Second)
+	if p.skip(); hog.gone {
+		t.Error("too early")
+	}
+	p.advance(2 * time.Second)
+	p.s.Step(p.now)
+	if p.skip(); !hog.gone {
+		t.Error("never")
+	}
+}

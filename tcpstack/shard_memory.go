@@ -152,16 +152,16 @@ func (s *Shard) relieve() (told bool) {
 		}
 	}
 	for range wakePerTurn {
-		c := s.mem.waiting.pop()
-		if c == nil {
+		if s.mem.waiting.empty() || s.memoryUsed() >= s.mem.budget {
 			break
 		}
+		c := s.mem.waiting.pop()
 		c.memWait = false
 		if c.gone || !c.snd.wantWritable {
 			continue
 		}
 		switch limit := c.unsentLimit(); {
-		case limit <= 0:
+		case limit <= 0: // its window is shut: others first
 			c.awaitMemory()
 		case limit > c.unsent(): // else noteUnsent will tell
 			c.snd.wantWritable = false
