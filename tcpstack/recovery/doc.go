@@ -7,6 +7,7 @@
 //     where a block begins or ends inside a burst), takes an RTT sample, restarts the timer.
 //  3. Loss detectors look at the scoreboard and mark entries lost: RACK (RFC 8985), or as the base RFC 6675
 //     with SACK and RFC 6582 (NewReno) without. [Config].Detector chooses, [Sender.SetDetector] changes it.
+//     With [Config].NCR the base waits for more than three duplicate ACKs (RFC 4653).
 //  4. The state (Open, Disorder, CWR, Recovery, Loss) moves by one table.
 //  5. Output asks [Sender.Retransmit] for lost ranges first, then sends new data while [Sender.Pipe] is
 //     below the congestion window, then asks [Sender.Rescue]. [Sender.MustRetransmit] overrides the window.

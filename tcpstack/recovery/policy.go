@@ -2,11 +2,11 @@ package recovery
 
 import "ocaserve/tcpstack/mono"
 
-// SetPolicy changes how a live connection judges losses; Detector, Undo and RTORestart of c count. What was
+// SetPolicy changes how a live connection judges losses; Detector, Undo, NCR and RTORestart of c count. What was
 // judged stays judged; an episode that nobody watched so far cannot be undone.
 func (s *Sender) SetPolicy(now mono.Time, c Config) {
 	s.SetDetector(c.Detector)
-	s.restart = c.RTORestart
+	s.restart, s.ncr = c.RTORestart, ncr{on: c.NCR && s.sack}
 	if s.undo.on != c.Undo {
 		s.undo = undo{on: c.Undo, from: -1}
 	}

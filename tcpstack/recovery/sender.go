@@ -17,6 +17,7 @@ type Config struct {
 	Detector    Detector      // who judges segments lost; RACK needs SACK and gives way to the base without
 	MaxAckDelay time.Duration // TLP.max_ack_delay: what a peer may delay a lone ACK by; 0: 200 ms
 	Undo        bool          // find out needless retransmissions: Eifel (RFC 3522), D-SACK, F-RTO (RFC 5682)
+	NCR         bool          // RFC 4653 in the base detector: waits longer before it calls a segment lost
 	RTORestart  bool          // RFC 7765; needs AckInfo.Unsent
 	Rate        bool          // measure the delivery rate: Outcome.Rate
 }
@@ -82,6 +83,7 @@ type Sender struct {
 	rack    rack
 	probe   probe
 	undo    undo
+	ncr     ncr
 
 	delivery *delivery // nil: delivery rates are not measured
 }
@@ -91,6 +93,7 @@ func (s *Sender) Init(c Config) {
 	*s = Sender{timer: mono.Never, aux: mono.Never, recover: -1, rescued: -1, sack: c.SACK, restart: c.RTORestart}
 	s.rack = rack{on: c.SACK && c.Detector == DetectorRACK, round: -1, mult: 1}
 	s.undo = undo{on: c.Undo, from: -1}
+	s.ncr.on = c.NCR && c.SACK
 	s.maxAck = defaultMaxAckDelay
 	if c.MaxAckDelay > 0 {
 		s.maxAck = int32(min(c.MaxAckDelay, maxRTO) / time.Microsecond)
@@ -129,8 +132,15 @@ func (s *Sender) Flight() int64 { return s.next - s.una }
 //
 // Limited transmit (RFC 3042) needs nothing else: each of the first two duplicate ACKs lowers Pipe by what
 // it reported, or by one segment without SACK, and so makes room for that much new data.
+//
+// With NCR, Skipped counts as if it were in flight (RFC 4653 section 3.3, equation (1)): "(pipe + Skipped) <=
+// (FlightSizePrev - SMSS)".
 func (s *Sender) Pipe() int64 {
-	return max(0, s.Flight()-s.sackedBytes-s.lostBytes-s.dupBytes) + s.rexmitBytes
+	n := max(0, s.Flight()-s.sackedBytes-s.lostBytes-s.dupBytes) + s.rexmitBytes
+	if s.extended() {
+		n += s.ncr.skipped
+	}
+	return n
 }
 
 // State is where recovery stands.
@@ -157,6 +167,7 @@ func (s *Sender) Sent(now mono.Time, from, to int64) {
 	}
 	if from < to {
 		s.sentNew(now, to)
+		s.skip(to - old)
 	}
 	// RFC 6298 (5.1): "if the timer is not running, start it running so that it will expire after RTO
 	// seconds".

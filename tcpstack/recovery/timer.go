@@ -95,7 +95,7 @@ func (s *Sender) Timeout(now mono.Time) Outcome {
 	o.Kind = TimerRTO
 	s.dropReneged(&o)
 	o.Entered = s.state != Loss
-	s.undo.expired(s.una, s.state, s.sack)
+	s.undo.expired(s.una, s.state)
 	if s.rack.on && o.Reneged == 0 {
 		s.loseOld(now, &o)
 	} else {

@@ -41,7 +41,7 @@ type undo struct {
 
 const tooLate mono.Time = 1 // no Echo is earlier
 
-// frto is where F-RTO stands, by the steps of RFC 5682 section 3.1.
+// frto is where F-RTO stands, by the steps of RFC 5682 section 3.1 with SACK, section 2.1 without.
 type frto uint8
 
 const (
@@ -64,13 +64,13 @@ func (u *undo) open(una int64, reduced, loss bool) {
 // expired begins the episode of a time-out. A second time-out goes on with that of the first. F-RTO is for
 // the first one outside of any recovery: RFC 5682 section 3.1 step 1, "If 'RecoveryPoint' is larger than
 // SND.UNA, do not enter step 2 of this algorithm".
-func (u *undo) expired(una int64, was State, sack bool) {
+func (u *undo) expired(una int64, was State) {
 	u.frto = frtoOff
 	if was == Loss {
 		return
 	}
 	u.open(una, true, true)
-	if u.on && sack && was < Recovery {
+	if u.on && was < Recovery {
 		u.frto = frtoFirst
 	}
 }
@@ -148,18 +148,21 @@ func (s *Sender) eifel(o *Outcome, v *evidence) bool {
 	return true
 }
 
-// stepFRTO is RFC 5682 section 3.1, the SACK-enhanced F-RTO, steps 2 and 3.
+// stepFRTO is RFC 5682 section 3.1, the SACK-enhanced F-RTO, steps 2 and 3; without SACK section 2.1, whose
+// steps have the same numbers. There the first ACK must cover all that was retransmitted ("does not acknowledge
+// all of the data that was retransmitted in step 1" is (2.a)), and the second must advance the window.
 func (s *Sender) stepFRTO(a *AckInfo, o *Outcome, v *evidence) Proof {
 	u := &s.undo
 	at := u.frto
 	u.frto = frtoOff
 	switch at {
 	case frtoFirst: // (2.b): the ACK advances, not up to the recovery point, and there is new data to send
-		if o.Acked > 0 && s.una < s.recover && a.Unsent > 0 {
+		whole := s.sack || s.rexmitBytes == 0
+		if o.Acked > 0 && s.una < s.recover && a.Unsent > 0 && whole {
 			u.frto = frtoSecond
 		}
 	case frtoSecond: // (3.b): it acknowledges new data, none above the recovery point
-		if (o.Acked > 0 || o.Sacked > 0) && v.original && s.fack <= s.recover {
+		if (o.Acked > 0 || o.Sacked > 0) && v.original && (s.fack <= s.recover || !s.sack) {
 			return ProofFRTO
 		}
 	}

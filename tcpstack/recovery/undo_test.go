@@ -186,6 +186,53 @@ func TestFRTONoProof(t *testing.T) {
 	})
 }
 
+// RFC 5682 section 2.1, the basic F-RTO, for a peer without SACK.
+func TestFRTOBasic(t *testing.T) {
+	start := func() *story {
+		x := tell(t, Config{Undo: true})
+		x.s.SampleRTT(x.now, 100*ms)
+		x.send(6000)
+		x.timeout(300*ms, "lost 6000, entered")
+		x.lost(mss, 0, 1000)
+		x.advance(10 * ms)
+		return x
+	}
+	x := start()
+	x.ackInfo(AckInfo{Ack: 2000, Unsent: 9000}, "acked 2000") // (2.b)
+	x.lost(64_000, 0, 0)
+	x.send(2000)
+	x.advance(10 * ms)
+	x.ackInfo(AckInfo{Ack: 3000, Unsent: 7000}, "acked 1000, undo Loss by frto, exited, rtt 320ms") // (3.b)
+	x.wantState(Open)
+	x.wantPipe(5000)
+
+	x = start() // also if one ACK covers the rest and the new data
+	x.ackInfo(AckInfo{Ack: 1000, Unsent: 9000}, "acked 1000")
+	x.send(2000)
+	x.advance(10 * ms)
+	x.ackInfo(AckInfo{Ack: 8000, Unsent: 7000}, "acked 7000, undo Loss by frto, exited, rtt 10ms")
+
+	x = start() // (3.a): a duplicate ACK
+	x.ackInfo(AckInfo{Ack: 1000, Unsent: 9000}, "acked 1000")
+	x.send(2000)
+	x.ackInfo(AckInfo{Ack: 1000, IsDup: true, Unsent: 9000}, "-")
+	x.lost(64_000, 1000, 6000)
+	x.wantState(Loss)
+
+	for _, a := range []AckInfo{
+		{Ack: 0, IsDup: true, Unsent: 9000}, // (2.a): a duplicate ACK,
+		{Ack: 500, Unsent: 9000},            // a part of what was retransmitted,
+		{Ack: 1000},                         // nothing new to send
+	} {
+		x = start()
+		x.s.Ack(x.now, a)
+		x.lost(64_000, max(a.Ack, 1000), 6000)
+		x.wantState(Loss)
+	}
+	x = start() // (2.a): all of it, so that only the retransmission may have been missing
+	x.ackInfo(AckInfo{Ack: 6000, Unsent: 9000}, "acked 6000, exited")
+}
+
 // Without Undo nothing is undone.
 func TestUndoIsOptional(t *testing.T) {
 	x := tell(t, Config{SACK: true})
