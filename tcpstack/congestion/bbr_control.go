@@ -10,8 +10,8 @@ import "time"
 // knows the handshake's round trip.
 func (b *BBR) setPacingRate(gain int64) {
 	bw := b.bw()
-	if bw == 0 && b.minRTT > 0 {
-		bw = mulDiv(InitialWindow(int(b.mss)), int64(time.Second), int64(b.minRTT))
+	if b.pacing == 0 && b.minRTT > 0 { // the first ACKs tell of a part of the first flight only
+		bw = max(bw, mulDiv(InitialWindow(int(b.mss)), int64(time.Second), int64(b.minRTT)))
 	}
 	rate := mulDiv(bw, gain*(100-bbrPacingMargin), 100*100)
 	if b.fullBWReached || rate > b.pacing {

@@ -216,3 +216,17 @@ func TestBBRIdle(t *testing.T) {
 		t.Error("ProbeRTT after silence")
 	}
 }
+
+// Section 5.6.2: until more is known the rate is the initial window per round trip, times the gain. The first ACK
+// covers a segment or two, which is no reason to send as slowly.
+func TestBBRFirstRate(t *testing.T) {
+	b := NewBBR(mss)
+	if b.PacingRate() != 0 {
+		t.Errorf("rate %d before the first round trip", b.PacingRate())
+	}
+	b.Acked(1, Ack{Delivered: mss, InFlight: 10 * mss, RTT: 100 * ms, Una: mss, Next: 10 * mss,
+		Rate: RateSample{Delivered: mss, Interval: 100 * ms, TxInFlight: mss}})
+	if want := int64(10 * mss * 10 * 277 / 100 * 99 / 100); b.PacingRate() != want {
+		t.Errorf("rate %d after the first ACK, want %d", b.PacingRate(), want)
+	}
+}
