@@ -50,6 +50,7 @@ type Conn struct {
 	queue stream.SendQueue
 	in    stream.Reassembly
 	ecn   ecnState
+	mtu   mtuState
 
 	limits limits
 	count  counters

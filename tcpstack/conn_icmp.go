@@ -42,10 +42,14 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 	}
 	mtu = max(mtu, floor)
 	if mtu >= c.snd.pmtu {
+		if c.mtu.to != 0 && mtu < c.mtu.size { // a router answers our probe: its loss says the rest
+			c.mtu.high, c.mtu.tries = mtu, mtuTries-1
+		}
 		return
 	}
 	c.shard.stats.PathMTUReduced++
 	c.snd.pmtu = mtu
+	c.mtuTold(now)
 	c.setMSS()
 	if c.state.synchronized() {
 		c.rec.MarkAllLost(now)

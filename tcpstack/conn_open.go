@@ -179,6 +179,7 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 // (5.7)). We deviate: the initial window stays, where RFC 5681 section 3.1 wants one segment; a lone SYN
 // lost is no sign of congestion, and Linux keeps it too.
 func (c *Conn) startSending(now mono.Time) {
+	c.mtuStart(now)
 	name := c.choose()
 	cfg := c.fn.policy()
 	cfg.MSS, cfg.SACK = c.snd.mss, c.opt.sack

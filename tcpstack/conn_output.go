@@ -50,6 +50,9 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
+	if n := c.mtuProbe(now, waiting); n != 0 {
+		return n > 0 && c.transmitMTUProbe(now, stream.Range{From: from, To: from + n})
+	}
 	n := min(waiting, c.windowRoom(), c.window()-c.rec.Pipe(), c.burst())
 	if !c.worthSending(n, waiting) {
 		if c.rec.Flight() == 0 {
@@ -164,7 +167,7 @@ func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
 		c.shard.stats.BytesSent += uint64(to - from)
 	}
 	gso := 0
-	if int(to-from) > c.snd.mss {
+	if int(to-from) > c.snd.mss && !c.isMTUProbe(from, to) {
 		gso = c.snd.mss
 	}
 	b.commit(f, gso)

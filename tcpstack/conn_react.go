@@ -39,7 +39,7 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 
 // reactLoss reduces the window once for each episode of loss.
 func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
-	if !out.Entered {
+	if c.mtuReact(now, out) || !out.Entered {
 		return
 	}
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this

@@ -167,6 +167,7 @@ func (c *Conn) timedOut(now mono.Time, out *recovery.Outcome, before flight) {
 	st.Timeouts++
 	st.BytesLost += uint64(out.Lost)
 	c.prr, c.snd.deferred = recovery.PRR{}, 0
+	c.mtuTimedOut()
 	c.cc.Timeout(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
 	c.ecnReduced()
 }

@@ -47,7 +47,7 @@ func TestPeerWindow(t *testing.T) {
 // RFC 6298: section 2.1 one second before the first sample, 5.5 doubled each time, and R2 (RFC 9293 section
 // 3.8.3): given up after at least 100 s.
 func TestRetransmissionTimeout(t *testing.T) {
-	p := newPeer(t, Config{})
+	p := newPeer(t, Config{MTUProbing: MTUProbeOff})
 	p.listen(ListenConfig{})
 	p.send(sg{flags: fS, opt: synOptions()})
 	p.want(sg{flags: fSA, ack: 1})

@@ -38,6 +38,7 @@ type Shard struct {
 	afterISS wire.Seq           // the next connection opened must begin beyond this, if reused is set
 	reused   bool
 	batch    batch
+	mtus     mtuCache
 	inbox    inbox
 	blocks   stream.BlockPool
 	frames   [receiveBudget]link.Frame

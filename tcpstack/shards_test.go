@@ -22,7 +22,7 @@ func TestTwoShards(t *testing.T) {
 		d := &wireTap{caps: link.Caps{MTU: 1500}, room: -1, t: t, now: func() mono.Time { return now }}
 		taps, devs = append(taps, d), append(devs, d)
 	}
-	st, err := New(Config{Addrs: []netip.Addr{addrA}, Clock: func() mono.Time { return now }}, devs)
+	st, err := New(Config{Addrs: []netip.Addr{addrA}, MTUProbing: MTUProbeOff, Clock: func() mono.Time { return now }}, devs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type Config struct {
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	ECN        ECN              // explicit congestion notification of new connections
+	MTUProbing MTUProbing       // when the path's MTU is searched
 	Congestion string           // congestion control of new connections; "": congestion.Default
 	Cohorts    []Cohort         // connections that run something else
 	Clock      func() mono.Time // nil: mono.Now

@@ -5,8 +5,12 @@ package tcpstack
 type OpenStats struct {
 	CEReceived  uint64 // data segments with a CE mark (InCEPkts counts them before GRO is undone)
 	ECEReceived uint64 // ACKs with the echo of one
+
+	MTUPSuccess   uint64 // TCPMTUPSuccess: probes of the path MTU that arrived
+	MTUPFail      uint64 // TCPMTUPFail: that alone were lost
+	MTUBlackHoles uint64 // black holes found (FreeBSD: pmtud_blackhole_activated)
 }
 
 func (v *OpenStats) fields() []*uint64 {
-	return []*uint64{&v.CEReceived, &v.ECEReceived}
+	return []*uint64{&v.CEReceived, &v.ECEReceived, &v.MTUPSuccess, &v.MTUPFail, &v.MTUBlackHoles}
 }

@@ -132,6 +132,7 @@ type sysctls struct {
 	base       bool // the base stack: neither RACK nor tail loss probes
 	maxReceive int  // of the receive buffer, bytes; 0: the stack's default
 	ecn        tcpstack.ECN
+	mtuProbing tcpstack.MTUProbing
 }
 
 // defaultsScripts are the set-up that packetdrill's and Linux's own scripts share. Of what it sets, the
@@ -144,9 +145,12 @@ const defaultsMaxReceive = 15 << 20
 
 // settings are the commands that set something of the stack.
 var settings = map[string]func(s *sysctls){
-	"sysctl -q net.ipv4.tcp_ecn=0": func(s *sysctls) { s.ecn = tcpstack.ECNOff },
-	"sysctl -q net.ipv4.tcp_ecn=1": func(s *sysctls) { s.ecn = tcpstack.ECNRequest },
-	"sysctl -q net.ipv4.tcp_ecn=2": func(s *sysctls) { s.ecn = tcpstack.ECNAccept },
+	"sysctl -q net.ipv4.tcp_ecn=0":         func(s *sysctls) { s.ecn = tcpstack.ECNOff },
+	"sysctl -q net.ipv4.tcp_ecn=1":         func(s *sysctls) { s.ecn = tcpstack.ECNRequest },
+	"sysctl -q net.ipv4.tcp_ecn=2":         func(s *sysctls) { s.ecn = tcpstack.ECNAccept },
+	"sysctl -q net.ipv4.tcp_mtu_probing=0": func(s *sysctls) { s.mtuProbing = tcpstack.MTUProbeOff },
+	"sysctl -q net.ipv4.tcp_mtu_probing=1": func(s *sysctls) { s.mtuProbing = tcpstack.MTUProbeBlackHole },
+	"sysctl -q net.ipv4.tcp_mtu_probing=2": func(s *sysctls) { s.mtuProbing = tcpstack.MTUProbeAlways },
 }
 
 // harmless are the commands that set what the stack does anyway, or what it does not have. Nothing else is

@@ -192,7 +192,7 @@ func (r *runner) ready() {
 	}
 	st, err := tcpstack.New(tcpstack.Config{
 		Functions: tcpstack.FunctionsBase, // until useUnpaced
-		Addrs:     []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer, ECN: r.config.sysctl.ecn,
+		Addrs:     []netip.Addr{addr}, Clock: clock, ReceiveBuffer: r.buffer, ECN: r.config.sysctl.ecn, MTUProbing: r.config.sysctl.mtuProbing,
 		MaxReceiveBuffer: cmp.Or(r.buffer, r.config.sysctl.maxReceive, 4<<20), // a window scale of 7
 		Congestion:       cmp.Or(r.config.sysctl.congestion, r.opt.Congestion), Secret: [16]byte{1, 2, 3},
 	}, []link.Device{r.dev})
