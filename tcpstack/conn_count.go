@@ -1,8 +1,6 @@
 package tcpstack
 
 import (
-	"time"
-
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
@@ -71,14 +69,4 @@ func (c *Conn) resendCause() trace.Cause {
 		return trace.CauseRACK
 	}
 	return trace.CauseDupThresh
-}
-
-// busy is how long there was something to send or to be acknowledged.
-func (i *Info) busy() (d time.Duration) {
-	for l, t := range i.Limits {
-		if trace.Limit(l) != trace.LimitIdle {
-			d += t
-		}
-	}
-	return d
 }

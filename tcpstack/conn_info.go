@@ -25,69 +25,70 @@ const InfoNoSsthresh = 0x7fffffff
 
 // Info is a snapshot of a connection with the meaning of Linux's struct tcp_info; the comments give its
 // names. Counts are segments unless they say otherwise: bytes divided by SndMSS and rounded up. What the
-// stack does not know (an estimate of the peer's segment size, say) has no field rather than a zero.
+// stack does not know (an estimate of the peer's segment size, say) has no field rather than a zero. In JSON
+// the fields have Linux's names, and times are nanoseconds.
 type Info struct {
-	State       int // tcpi_state: TCP_ESTABLISHED is 1, see LinuxState
-	CAState     int // tcpi_ca_state: Open 0, Disorder 1, CWR 2, Recovery 3, Loss 4
-	Retransmits int // tcpi_retransmits: time-outs in a row
-	Probes      int // tcpi_probes: zero-window or keepalive probes unanswered
-	Backoff     int // tcpi_backoff: doublings of the RTO
-	Options     int // tcpi_options: InfoTimestamps and so on
-	SndWScale   int // tcpi_snd_wscale
-	RcvWScale   int // tcpi_rcv_wscale
+	State       int `json:"state"`       // tcpi_state: TCP_ESTABLISHED is 1, see LinuxState
+	CAState     int `json:"ca_state"`    // tcpi_ca_state: Open 0, Disorder 1, CWR 2, Recovery 3, Loss 4
+	Retransmits int `json:"retransmits"` // tcpi_retransmits: time-outs in a row
+	Probes      int `json:"probes"`      // tcpi_probes: zero-window or keepalive probes unanswered
+	Backoff     int `json:"backoff"`     // tcpi_backoff: doublings of the RTO
+	Options     int `json:"options"`     // tcpi_options: InfoTimestamps and so on
+	SndWScale   int `json:"snd_wscale"`  // tcpi_snd_wscale
+	RcvWScale   int `json:"rcv_wscale"`  // tcpi_rcv_wscale
 
-	RTO    time.Duration // tcpi_rto, there in microseconds
-	RTT    time.Duration // tcpi_rtt: smoothed
-	RTTVar time.Duration // tcpi_rttvar
-	MinRTT time.Duration // tcpi_min_rtt
+	RTO    time.Duration `json:"rto"`     // tcpi_rto, there in microseconds
+	RTT    time.Duration `json:"rtt"`     // tcpi_rtt: smoothed
+	RTTVar time.Duration `json:"rttvar"`  // tcpi_rttvar
+	MinRTT time.Duration `json:"min_rtt"` // tcpi_min_rtt
 
-	SndMSS int // tcpi_snd_mss, bytes
-	AdvMSS int // tcpi_advmss, bytes
-	PMTU   int // tcpi_pmtu, bytes
+	SndMSS int `json:"snd_mss"` // tcpi_snd_mss, bytes
+	AdvMSS int `json:"advmss"`  // tcpi_advmss, bytes
+	PMTU   int `json:"pmtu"`    // tcpi_pmtu, bytes
 
-	Unacked int // tcpi_unacked
-	Sacked  int // tcpi_sacked
-	Lost    int // tcpi_lost
-	Retrans int // tcpi_retrans: retransmitted and still in flight
+	Unacked int `json:"unacked"` // tcpi_unacked
+	Sacked  int `json:"sacked"`  // tcpi_sacked
+	Lost    int `json:"lost"`    // tcpi_lost
+	Retrans int `json:"retrans"` // tcpi_retrans: retransmitted and still in flight
 
-	SndCwnd      int   // tcpi_snd_cwnd
-	SndSsthresh  int   // tcpi_snd_ssthresh; InfoNoSsthresh: none yet
-	SndWnd       int64 // tcpi_snd_wnd: what the peer offers, bytes
-	RcvWnd       int64 // tcpi_rcv_wnd: what we offer, bytes
-	NotsentBytes int64 // tcpi_notsent_bytes
-	BytesAcked   int64 // tcpi_bytes_acked, without the SYN
-	BytesRecv    int64 // tcpi_bytes_received: in order
+	SndCwnd      int   `json:"snd_cwnd"`       // tcpi_snd_cwnd
+	SndSsthresh  int   `json:"snd_ssthresh"`   // tcpi_snd_ssthresh; InfoNoSsthresh: none yet
+	SndWnd       int64 `json:"snd_wnd"`        // tcpi_snd_wnd: what the peer offers, bytes
+	RcvWnd       int64 `json:"rcv_wnd"`        // tcpi_rcv_wnd: what we offer, bytes
+	NotsentBytes int64 `json:"notsent_bytes"`  // tcpi_notsent_bytes
+	BytesAcked   int64 `json:"bytes_acked"`    // tcpi_bytes_acked, without the SYN
+	BytesRecv    int64 `json:"bytes_received"` // tcpi_bytes_received: in order
 
-	LastDataSent time.Duration // tcpi_last_data_sent: since then, there in milliseconds
-	LastAckRecv  time.Duration // tcpi_last_ack_recv
+	LastDataSent time.Duration `json:"last_data_sent"` // tcpi_last_data_sent: since then, there in milliseconds
+	LastAckRecv  time.Duration `json:"last_ack_recv"`  // tcpi_last_ack_recv
 
-	TotalRetrans int   // tcpi_total_retrans
-	BytesSent    int64 // tcpi_bytes_sent: with retransmissions
-	BytesRetrans int64 // tcpi_bytes_retrans
-	SegsOut      int   // tcpi_segs_out
-	SegsIn       int   // tcpi_segs_in; a superframe counts once
-	DataSegsOut  int   // tcpi_data_segs_out
-	DataSegsIn   int   // tcpi_data_segs_in
-	Delivered    int   // tcpi_delivered
-	DSACKDups    int   // tcpi_dsack_dups
-	ReordSeen    int   // tcpi_reord_seen: ACKs that told of reordering
-	RcvOOOPack   int   // tcpi_rcv_ooopack
+	TotalRetrans int   `json:"total_retrans"` // tcpi_total_retrans
+	BytesSent    int64 `json:"bytes_sent"`    // tcpi_bytes_sent: with retransmissions
+	BytesRetrans int64 `json:"bytes_retrans"` // tcpi_bytes_retrans
+	SegsOut      int   `json:"segs_out"`      // tcpi_segs_out
+	SegsIn       int   `json:"segs_in"`       // tcpi_segs_in; a superframe counts once
+	DataSegsOut  int   `json:"data_segs_out"` // tcpi_data_segs_out
+	DataSegsIn   int   `json:"data_segs_in"`  // tcpi_data_segs_in
+	Delivered    int   `json:"delivered"`     // tcpi_delivered
+	DSACKDups    int   `json:"dsack_dups"`    // tcpi_dsack_dups
+	ReordSeen    int   `json:"reord_seen"`    // tcpi_reord_seen: ACKs that told of reordering
+	RcvOOOPack   int   `json:"rcv_ooopack"`   // tcpi_rcv_ooopack
 
-	PacingRate         pacing.Rate // tcpi_pacing_rate; 0: not paced
-	MaxPacingRate      pacing.Rate // tcpi_max_pacing_rate; 0: none is set
-	DeliveryRate       pacing.Rate // tcpi_delivery_rate: the last sample; 0: not measured
-	DeliveryAppLimited bool        // tcpi_delivery_rate_app_limited
+	PacingRate         pacing.Rate `json:"pacing_rate"`               // tcpi_pacing_rate; 0: not paced
+	MaxPacingRate      pacing.Rate `json:"max_pacing_rate"`           // tcpi_max_pacing_rate; 0: none is set
+	DeliveryRate       pacing.Rate `json:"delivery_rate"`             // tcpi_delivery_rate: the last sample; 0: not measured
+	DeliveryAppLimited bool        `json:"delivery_rate_app_limited"` // tcpi_delivery_rate_app_limited
 
-	RcvRTT   time.Duration // tcpi_rcv_rtt: as the receiver sees it
-	RcvSpace int64         // tcpi_rcv_space: bytes that the application read in the busiest round trip
+	RcvRTT   time.Duration `json:"rcv_rtt"`   // tcpi_rcv_rtt: as the receiver sees it
+	RcvSpace int64         `json:"rcv_space"` // tcpi_rcv_space: bytes that the application read in the busiest round trip
 
-	BusyTime    time.Duration // tcpi_busy_time: something was to be sent or to be acknowledged
-	RwndLimited time.Duration // tcpi_rwnd_limited
+	BusyTime    time.Duration `json:"busy_time"`    // tcpi_busy_time: something was to be sent or to be acknowledged
+	RwndLimited time.Duration `json:"rwnd_limited"` // tcpi_rwnd_limited
 
 	// Limits is the time spent under each limit since the connection was established. They add up to its
 	// age. Linux has no such field.
-	Limits [trace.LimitCount]time.Duration
-	Limit  trace.Limit // the one that holds now
+	Limits LimitTimes  `json:"limits"`
+	Limit  trace.Limit `json:"limit"` // the one that holds now
 }
 
 // linuxStates are the numbers of include/net/tcp_states.h.
@@ -185,7 +186,7 @@ func (c *Conn) infoCounts(i *Info) {
 // infoTimes fills in what held output back.
 func (c *Conn) infoTimes(i *Info, now mono.Time) {
 	i.Limits, i.Limit = c.limits.at(now), c.limits.is
-	i.BusyTime = i.busy()
+	i.BusyTime = i.Limits.Total() - i.Limits[trace.LimitIdle]
 	i.RwndLimited = i.Limits[trace.LimitRwnd]
 }
 

@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"encoding/json"
 	"time"
 
 	"ocaserve/tcpstack/mono"
@@ -16,9 +17,41 @@ import (
 // has just sent a frame counts as held back by the device: in the same turn it either finds another limit,
 // and no time has passed, or has to wait for its next turn because the ring is full.
 type limits struct {
-	spent [trace.LimitCount]time.Duration
+	spent LimitTimes
 	since mono.Time   // when the current limit took hold; 0: not established yet
 	is    trace.Limit // the current limit
+}
+
+// LimitTimes are times by limit. In JSON they are an object with the limits' names.
+type LimitTimes [trace.LimitCount]time.Duration
+
+// Total is the sum.
+func (t *LimitTimes) Total() (d time.Duration) {
+	for _, v := range t {
+		d += v
+	}
+	return d
+}
+
+// MarshalJSON leaves out limits without time.
+func (t LimitTimes) MarshalJSON() ([]byte, error) {
+	m := make(map[string]time.Duration)
+	for l, d := range t {
+		if d > 0 {
+			m[trace.Limit(l).String()] = d
+		}
+	}
+	return json.Marshal(m)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; names that are not known are left out.
+func (t *LimitTimes) UnmarshalJSON(b []byte) error {
+	var m map[string]time.Duration
+	err := json.Unmarshal(b, &m)
+	for l := range t {
+		t[l] = m[trace.Limit(l).String()]
+	}
+	return err
 }
 
 // limit notes what holds output back from now on.
@@ -51,7 +84,7 @@ func (c *Conn) startLimits(now mono.Time) {
 }
 
 // at returns the account as it stands at now.
-func (l *limits) at(now mono.Time) [trace.LimitCount]time.Duration {
+func (l *limits) at(now mono.Time) LimitTimes {
 	spent := l.spent
 	if l.since.IsSet() {
 		spent[l.is] += now.Sub(l.since)

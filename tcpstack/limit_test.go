@@ -16,7 +16,7 @@ type limitStory struct {
 	*pair
 	client, server *app
 	born           mono.Time
-	was            [trace.LimitCount]time.Duration
+	was            LimitTimes
 }
 
 func newLimitStory(t *testing.T) *limitStory {
@@ -43,12 +43,8 @@ func (x *limitStory) send(n int) { x.server.c.Append(stream.Bytes(make([]byte, n
 func (x *limitStory) check(when string) {
 	x.t.Helper()
 	info := x.info()
-	var sum time.Duration
-	for _, d := range info.Limits {
-		sum += d
-	}
-	if age := x.now.Sub(x.born); sum != age {
-		x.t.Errorf("%s: the limits add up to %v, the connection is %v old", when, sum, age)
+	if born := x.now.Sub(x.born); age(info) != born {
+		x.t.Errorf("%s: the limits add up to %v, the connection is %v old", when, age(info), born)
 	}
 	if busy := age(info) - info.Limits[trace.LimitIdle]; info.BusyTime != busy {
 		x.t.Errorf("%s: busy for %v, want %v", when, info.BusyTime, busy)
@@ -56,12 +52,7 @@ func (x *limitStory) check(when string) {
 	x.was = info.Limits
 }
 
-func age(i Info) (sum time.Duration) {
-	for _, d := range i.Limits {
-		sum += d
-	}
-	return sum
-}
+func age(i Info) time.Duration { return i.Limits.Total() }
 
 // want compares what was spent under a limit since the last check.
 func (x *limitStory) want(l trace.Limit, least, most time.Duration) {

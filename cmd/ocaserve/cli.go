@@ -18,6 +18,8 @@ type cli struct {
 	Doctor  doctorFlags  `cmd:"" help:"Say which links work here, why others do not, and the fix."`
 	Pkt     pktFlags     `cmd:"" help:"Run packetdrill scripts against the TCP stack on a virtual clock."`
 	Link    linkFlags    `cmd:"" help:"Join two TUN or TAP interfaces and shape what passes: rate, delay, jitter, loss, reordering, queue."`
+	Ss      ssFlags      `cmd:"" help:"Show the connections of a running server, as ss does."`
+	Trace   traceFlags   `cmd:"" help:"Record connections of a running server, and draw them."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 
 	Config string `placeholder:"FILE" help:"TOML file with flags by name: net = \"tun\". A [command] table holds for that command only."`

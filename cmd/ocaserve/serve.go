@@ -14,6 +14,7 @@ import (
 // netFlags choose the link and the addresses; demo and serve share them.
 type netFlags struct {
 	tcpFlags
+	seeFlags
 	Net    string `enum:"auto,tun,relay" default:"auto" help:"Link: ${enum}. auto takes tun where permitted, else relay."`
 	Addr   string `default:"198.18.0.2/24" placeholder:"ADDR/LEN" help:"The stack's own address (${default}). The host's side of a TUN gets the subnet's first address."`
 	Listen string `placeholder:"HOST" help:"relay: the address of this machine to accept on; without it all for serve, localhost for demo."`

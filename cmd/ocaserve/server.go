@@ -38,6 +38,9 @@ type server struct {
 	selfSigned  string // public part of the self-signed certificate, "" when the user brought one
 	origin      *origin.Server
 	log         *origin.Log    // nil: no access log
+	admin       *admin         // nil: no admin socket
+	traceFile   *os.File       // of --trace; nil: none
+	tracing     sync.WaitGroup // writes traceFile
 	closers     []func() error // in the order of making
 }
 
@@ -61,6 +64,9 @@ func serve(ctx context.Context, opts options, stdout io.Writer) error {
 	failed, err := s.start(life)
 	if err != nil {
 		return err
+	}
+	if s.admin != nil {
+		s.admin.serve()
 	}
 	opts.ready(s)
 	for {
@@ -92,6 +98,8 @@ func newServer(ctx context.Context, opts options, stdout io.Writer) (*server, er
 		s.openLink,
 		func() error { return s.openRelay(ctx) },
 		s.openOrigin,
+		s.openTrace,
+		s.openAdmin,
 	} {
 		if err := step(); err != nil {
 			s.close()
@@ -173,6 +181,9 @@ func (s *server) closeRoutes() error {
 // start runs the stacks until life ends; a link that fails is reported.
 func (s *server) start(life context.Context) (<-chan error, error) {
 	failed := make(chan error, 2)
+	if err := s.startTrace(); err != nil {
+		return failed, err
+	}
 	for _, st := range []*tcpstack.Stack{s.stack, s.clients} {
 		if st == nil {
 			continue

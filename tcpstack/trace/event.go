@@ -2,6 +2,8 @@ package trace
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 
 	"ocaserve/tcpstack/mono"
 )
@@ -71,6 +73,19 @@ const (
 var limitNames = [LimitCount]string{"idle", "app", "cwnd", "rwnd", "recovery", "pacing", "device"}
 
 func (l Limit) String() string { return name(limitNames[:], uint8(l)) }
+
+// MarshalText writes the limit's name.
+func (l Limit) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads the name of a limit.
+func (l *Limit) UnmarshalText(b []byte) error {
+	i := slices.Index(limitNames[:], string(b))
+	if i < 0 {
+		return fmt.Errorf("there is no limit %q", b)
+	}
+	*l = Limit(i)
+	return nil
+}
 
 func name(names []string, i uint8) string {
 	if int(i) < len(names) {

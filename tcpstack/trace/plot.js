@@ -158,7 +158,7 @@ function seqAxis(c) {
 function zeroAxis(lines, text, clip) {
   const acc = { lo: 0, hi: 0 };
   for (const l of lines) extent(acc, l.t, l.v);
-  return { lo: 0, hi: (clip ? Math.min(acc.hi, clip) : acc.hi) * 1.08 || 1, text };
+  return { lo: 0, hi: (clip ? Math.min(acc.hi, clip) : acc.hi) * 1.16 || 1, text };
 }
 
 function draw() {
