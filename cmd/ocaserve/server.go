@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"ocaserve/cache"
 	"ocaserve/content"
@@ -76,8 +77,11 @@ func serve(ctx context.Context, opts options, stdout io.Writer) error {
 		case <-hup:
 			s.reload()
 		case <-ctx.Done():
-			stop() // a second signal ends the process at once
-			return s.drain(life, failed)
+			again := make(chan os.Signal, 1)
+			signal.Notify(again, syscall.SIGTERM, syscall.SIGINT)
+			defer signal.Stop(again)
+			stop()
+			return s.drain(life, failed, again)
 		}
 	}
 }
@@ -218,9 +222,13 @@ func (s *server) reload() {
 	}
 }
 
-// drain takes no new connections, lets running responses finish, and gives up on them after the time-out.
-// Giving up is not a failure: the user set the limit.
-func (s *server) drain(life context.Context, failed <-chan error) error {
+// lastSecond is what the ends of connections may take after a second signal.
+const lastSecond = time.Second
+
+// drain takes no new connections, lets running responses finish, and gives up on them after the time-out or a
+// second signal. Giving up is not a failure: the user set the limit, or has lost patience. When the stacks stop,
+// which is next, the clients get a RST.
+func (s *server) drain(life context.Context, failed <-chan error, again <-chan os.Signal) error {
 	if s.relay != nil {
 		s.relay.StopAccepting()
 	}
@@ -238,6 +246,11 @@ func (s *server) drain(life context.Context, failed <-chan error) error {
 	case err := <-failed:
 		return fmt.Errorf("the link failed while draining: %w", err)
 	case <-done:
+		return nil
+	case sig := <-again:
+		// A process that was told twice ends, whatever holds it up: with the status of a shell's child that
+		// the signal killed.
+		time.AfterFunc(lastSecond, func() { os.Exit(128 + int(sig.(syscall.Signal))) })
 		return nil
 	}
 }
