@@ -31,7 +31,7 @@ var layers = []struct {
 	{"sendfile", 4}, {"tcpstack/script", 4},
 	{"origin", 5}, {"loadtest", 5},
 	{"cmd/*", 6},
-	{"internal/*", 7}, {"bench", 7},
+	{"internal/*", 7}, {"bench", 7}, {"bench/*", 7},
 	{"", 8}, // the root: no code, this test
 }
 
@@ -94,6 +94,7 @@ var clockReaders = []struct{ file, why string }{
 	{"cmd/*/*.go", "the process: drain time-outs, start-up"},
 	{"internal/e2e/*.go", "drives real programs"},
 	{"bench/*.go", "measures real programs"},
+	{"bench/*/*.go", "measures real programs"},
 }
 
 var clockCalls = map[string][]string{

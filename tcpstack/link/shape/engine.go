@@ -8,6 +8,7 @@ import (
 	"ocaserve/tcpstack/link/gso"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/netsim"
+	"ocaserve/tcpstack/wire"
 )
 
 // A Side is one of the two interfaces.
@@ -121,13 +122,43 @@ func (p *Path) wire(name string) netsim.WireConfig {
 	if p.ReorderBy == 0 {
 		w.ReorderBy = max(time.Millisecond, p.Delay/8)
 	}
+	var loss netsim.AnyOf
 	switch {
 	case p.LossBurst > 1:
-		w.Loss = netsim.Bursts(p.Loss, p.LossBurst)
+		loss = append(loss, netsim.Bursts(p.Loss, p.LossBurst))
 	case p.Loss > 0:
-		w.Loss = netsim.Bernoulli(p.Loss)
+		loss = append(loss, netsim.Bernoulli(p.Loss))
+	}
+	if p.Drop.To > 0 {
+		loss = append(loss, p.Drop.loss())
+	}
+	if len(loss) > 0 {
+		w.Loss = loss
 	}
 	return w
+}
+
+// loss is the loss model of a range.
+func (r DropRange) loss() netsim.Loss {
+	var n uint64
+	return netsim.LossFunc(func(_ mono.Time, _ uint64, p *netsim.Packet) bool {
+		if hasPayload(p.Data) {
+			n++
+			return r.From <= n && n <= r.To
+		}
+		return false
+	})
+}
+
+// hasPayload says whether a packet is TCP with payload. Its length is the IP header's: what follows is the
+// link layer's.
+func hasPayload(b []byte) bool {
+	var ip wire.IPHeader
+	body, drop := wire.ParseIP(b, &ip)
+	if drop != wire.DropNone || ip.Protocol != wire.ProtoTCP || len(body) < 20 {
+		return false
+	}
+	return len(body) > int(body[12]>>4)*4
 }
 
 // Put sends a frame that came from a side, whole in f.Data, on its way. Time must not go backwards between

@@ -173,6 +173,30 @@ func TestSameSeedSameFate(t *testing.T) {
 	}
 }
 
+// TestDropByNumber loses a tail exactly: packets without payload do not count.
+func TestDropByNumber(t *testing.T) {
+	for _, medium := range []link.Medium{link.MediumIP, link.MediumEthernet} {
+		b := newBench(t, medium, "drop=3-4", "")
+		var header []byte
+		if medium == link.MediumEthernet {
+			header = make([]byte, 14)
+			header[12] = 8 // IPv4
+		}
+		ack, data := superframe(header, 0), superframe(header, 5*1460)
+		b.Put(start, A, &ack)
+		b.Put(start, A, &data)
+		b.Put(start, A, &ack)
+		b.Advance(start.Add(time.Second))
+		var got []int
+		for _, a := range b.got {
+			got = append(got, int(binary.BigEndian.Uint32(a.packet[24:])))
+		}
+		if want := []int{1000, 1000, 1000 + 1460, 1000 + 4*1460, 1000}; !slices.Equal(got, want) {
+			t.Errorf("medium %d: sequence numbers %v arrived, want %v", medium, got, want)
+		}
+	}
+}
+
 // TestDirectionsDiffer shapes each direction on its own.
 func TestDirectionsDiffer(t *testing.T) {
 	b := newBench(t, link.MediumIP, "delay=7ms", "police=1Mbps,police-burst=1000")

@@ -20,8 +20,9 @@ type Path struct {
 	Queue Queue       // where packets wait for that
 	AQM   string      // "": drop-tail; "codel", "red"
 
-	Loss      float64 // share that vanishes
-	LossBurst float64 // mean length of a burst of losses, packets; up to 1: each packet on its own
+	Loss      float64   // share that vanishes
+	LossBurst float64   // mean length of a burst of losses, packets; up to 1: each packet on its own
+	Drop      DropRange // besides, the data packets with these numbers: a lost tail, exactly
 	Delay     time.Duration
 	Jitter    time.Duration // further delay, evenly distributed; packets stay in order
 
@@ -36,6 +37,10 @@ type Queue struct {
 	Packets int
 	BDPs    float64 // of this direction's rate and both directions' delay
 }
+
+// A DropRange is a run of a direction's TCP packets with payload, by number from 1, both ends included; a
+// retransmission counts as a packet of its own. The zero value is none.
+type DropRange struct{ From, To uint64 }
 
 // leastQueue is the least default queue: a superframe must fit.
 const leastQueue = 64 << 10
@@ -55,7 +60,7 @@ func (q Queue) limits(rate pacing.Rate, rtt time.Duration) (bytes int64, packets
 }
 
 // Known lists what ParsePath understands.
-const Known = "rate, delay, jitter, loss (2%, or 2%/8 in bursts of 8), reorder, reorder-by, dup, queue (0.5bdp, 64KiB or 100p), " +
+const Known = "rate, delay, jitter, loss (2%, or 2%/8 in bursts of 8), reorder, reorder-by, dup, drop (3-5: the third to fifth packet with TCP payload), queue (0.5bdp, 64KiB or 100p), " +
 	"aqm (codel or red), police, police-burst"
 
 // ParsePath reads "rate=100Mbps,delay=20ms,loss=1%,queue=1bdp". What it does not mention stays as in base.
@@ -91,6 +96,7 @@ var setters = map[string]func(p *Path, v string) error{
 	"reorder":      func(p *Path, v string) (err error) { p.Reorder, err = parseShare(v); return },
 	"dup":          func(p *Path, v string) (err error) { p.Duplicate, err = parseShare(v); return },
 	"loss":         (*Path).setLoss,
+	"drop":         (*Path).setDrop,
 	"queue":        (*Path).setQueue,
 	"aqm":          (*Path).setAQM,
 }
@@ -105,6 +111,20 @@ func (p *Path) setLoss(v string) (err error) {
 	// The long-run share needs a stay in the good state of at least one packet.
 	if err != nil || !(p.LossBurst >= 1 && p.LossBurst <= 1e6) || p.Loss > 0.5 {
 		return fmt.Errorf("write a share up to 50%% and the mean length of a burst, such as 1%%/5")
+	}
+	return nil
+}
+
+func (p *Path) setDrop(v string) (err error) {
+	from, to, isRange := strings.Cut(v, "-")
+	if !isRange {
+		to = from
+	}
+	if p.Drop.From, err = strconv.ParseUint(from, 10, 32); err == nil {
+		p.Drop.To, err = strconv.ParseUint(to, 10, 32)
+	}
+	if err != nil || p.Drop.From < 1 || p.Drop.To < p.Drop.From {
+		return fmt.Errorf("write the numbers of packets, such as 44 or 44-46")
 	}
 	return nil
 }

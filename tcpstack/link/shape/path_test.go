@@ -22,6 +22,8 @@ func TestParsePath(t *testing.T) {
 		"queue=100p,aqm=none":             {Delay: time.Second, Loss: .5, LossBurst: 3, Queue: Queue{Packets: 100}},
 		"queue=1bdp,queue=64KiB":          {Delay: time.Second, Loss: .5, LossBurst: 3, Queue: Queue{Bytes: 64 << 10}},
 		"police=8Mbps,police-burst=10k":   {Delay: time.Second, Loss: .5, LossBurst: 3, Police: 1e6, Burst: 10 << 10},
+		"drop=7":                          {Delay: time.Second, Loss: .5, LossBurst: 3, Drop: DropRange{7, 7}},
+		"loss=0,drop=44-46":               {Delay: time.Second, Drop: DropRange{44, 46}},
 		"loss=0,delay=0s,jitter=1ms":      {Jitter: time.Millisecond},
 		"reorder=2%,reorder-by=3ms,dup=1": {Delay: time.Second, Loss: .5, LossBurst: 3, Reorder: .02, ReorderBy: 3 * time.Millisecond, Duplicate: 1},
 	} {
@@ -36,6 +38,7 @@ func TestParsePathErrorsHelp(t *testing.T) {
 		"loss": "write loss=...", "los=1%": "known are rate", "loss=120%": "from 0% to 100%", "loss=60%/2": "up to 50%",
 		"loss=1%/0": "such as 1%/5", "rate=fast": "100Mbps", "rate=5": "100Mbps", "delay=5": "such as 20ms", "delay=-5ms": "such as 20ms",
 		"delay=1h": "from 0s to", "queue=0bdp": "above 0", "queue=xp": "such as 100p", "queue=0": "such as 64KiB",
+		"drop=0": "such as 44", "drop=5-4": "such as 44", "drop=x": "such as 44",
 		"aqm=fq": "codel and red", "police-burst=9GiB": "to 2GiB",
 	} {
 		_, err := ParsePath(Path{}, spec)
