@@ -21,8 +21,9 @@ type world struct {
 	stack          string
 }
 
-// The client's and the server kernel's addresses on the link.
-const clientAddr, serverAddr = "10.77.0.1", "10.77.0.2"
+// subnet is one of the link's, one per congestion control: in the server's namespace its route names it, which
+// a sysctl may not do for a namespace. The client is .1, the server .2.
+func subnet(i int) string { return fmt.Sprintf("10.77.%d", i) }
 
 // device is the link's end in either namespace.
 const device = "paths0"
@@ -72,16 +73,22 @@ func newWorld(ctx context.Context, number int, dir string, o options) (*world, e
 			return w, err
 		}
 	}
-	if err := w.in(ctx, w.client, "ip addr add "+clientAddr+"/24 dev "+device, "ip route add 198.18.0.0/16 dev "+device); err != nil {
-		return w, err
-	}
-	if err := w.in(ctx, w.server, "ip addr add "+serverAddr+"/24 dev "+device, "sysctl -qw net.ipv4.ip_forward=1"); err != nil {
+	if err := w.in(ctx, w.server, "sysctl -qw net.ipv4.ip_forward=1"); err != nil {
 		return w, err
 	}
 	for i, cc := range o.ccs {
-		if err := w.startServers(ctx, number, i, cc); err != nil {
+		if err := w.address(ctx, i, cc); err != nil {
 			return w, err
 		}
+		if err := w.startOurs(i, cc); err != nil {
+			return w, err
+		}
+	}
+	if err := w.in(ctx, w.client, "ip route add 198.18.0.0/16 dev "+device+" src "+subnet(0)+".1"); err != nil {
+		return w, err
+	}
+	if err := w.startNginx(number); err != nil {
+		return w, err
 	}
 	time.Sleep(time.Second) // for the servers to open their ports; the first fetch tells if one has not
 	return w, nil
@@ -110,31 +117,37 @@ func linuxName(cc string) string {
 }
 
 // linuxURL and oursURL are where the servers of the i-th congestion control answer.
-func linuxURL(i, size int) string { return fmt.Sprintf("http://%s:%d/%d", serverAddr, 8000+i, size) }
+func linuxURL(i, size int) string { return fmt.Sprintf("http://%s.2/%d", subnet(i), size) }
 func oursURL(i, size int) string  { return fmt.Sprintf("http://198.18.%d.2/%d", i, size) }
 
-// startServers starts nginx, whose listening socket takes the namespace's congestion control of that moment,
-// and ocaserve.
-func (w *world) startServers(ctx context.Context, number, i int, cc string) error {
-	if err := w.in(ctx, w.server, "sysctl -qw net.ipv4.tcp_congestion_control="+linuxName(cc)); err != nil {
+// address lays the i-th subnet, on which Linux sends with a congestion control.
+func (w *world) address(ctx context.Context, i int, cc string) error {
+	if err := w.in(ctx, w.client, "ip addr add "+subnet(i)+".1/24 dev "+device); err != nil {
 		return err
 	}
-	root := filepath.Join(w.dir, fmt.Sprintf("nginx-%d-%d", number, i))
+	return w.in(ctx, w.server, "ip addr add "+subnet(i)+".2/24 dev "+device,
+		fmt.Sprintf("ip route replace %s.0/24 dev %s src %[1]s.2 congctl %[3]s", subnet(i), device, linuxName(cc)))
+}
+
+// startNginx starts the server on Linux's TCP.
+func (w *world) startNginx(number int) error {
+	root := filepath.Join(w.dir, fmt.Sprintf("nginx-%d", number))
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return err
 	}
 	conf := filepath.Join(root, "nginx.conf")
 	text := fmt.Sprintf(`user root; daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 64; }
-http { access_log off; sendfile on; tcp_nopush on; server { listen %[2]s:%[3]d; root %[4]s/www; } }
-`, root, serverAddr, 8000+i, w.dir)
+http { access_log off; sendfile on; tcp_nopush on; server { listen 80; root %[2]s/www; } }
+`, root, w.dir)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return err
 	}
-	if err := w.start("nginx", "-p", root, "-c", conf); err != nil {
-		return err
-	}
-	time.Sleep(300 * time.Millisecond) // it has to be listening before the setting changes again
+	return w.start("nginx", "-p", root, "-c", conf)
+}
+
+// startOurs starts ocaserve with a congestion control.
+func (w *world) startOurs(i int, cc string) error {
 	return w.start(filepath.Join(w.dir, "ocaserve"), "serve", filepath.Join(w.dir, "www"), "--net", "tun", "--https", "off",
 		"--addr", fmt.Sprintf("198.18.%d.2/24", i), "--shards", "1", "--cache", "64MiB", "--stack", w.stack, "--cc", cc)
 }
