@@ -16,7 +16,7 @@ import (
 type recorder struct {
 	*trace.Ring
 	tracer *Tracer
-	id     uint32         // of the connection, in the trace
+	conn   trace.Conn
 	told   bool           // the reader of the trace knows whose events these are
 	state  recovery.State // at the last event
 }

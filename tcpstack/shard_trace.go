@@ -191,7 +191,9 @@ func (s *Shard) adopt(c *Conn) {
 		t.refused.Add(1)
 		return
 	}
-	c.trace = &recorder{Ring: trace.NewRing(t.cfg.Events), tracer: t, id: t.ids.Add(1), state: c.rec.State()}
+	c.trace = &recorder{Ring: trace.NewRing(t.cfg.Events), tracer: t, state: c.rec.State()}
+	c.trace.conn = trace.Conn{ID: t.ids.Add(1), Local: c.LocalAddr(), Remote: c.RemoteAddr()}
+	c.trace.describe(c)
 	s.tracing.conns[c] = struct{}{}
 	c.traceOpen(s.now, trace.KindOpen)
 }
@@ -234,11 +236,16 @@ func (c *Conn) takeBatch(b *traceBatch) *traceBatch {
 	n, b.lost = r.Take(b.events[:traceBatchLen])
 	b.events = b.events[:n]
 	b.first, r.told = !r.told, true
-	b.conn = trace.Conn{ID: r.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), CC: c.Congestion(), MSS: c.snd.mss}
-	if c.fn != nil {
-		b.conn.Stack = c.fn.Name
-	}
+	r.describe(c)
+	b.conn = r.conn
 	return b
+}
+
+// describe notes what c is now; what it was at the end of its life stays.
+func (r *recorder) describe(c *Conn) {
+	if c.fn != nil && c.cc != nil {
+		r.conn.Stack, r.conn.CC, r.conn.MSS = c.fn.Name, c.cc.Name(), c.snd.mss
+	}
 }
 
 // traceFlush asks a shard for what waits in its rings.

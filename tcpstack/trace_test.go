@@ -2,6 +2,7 @@ package tcpstack
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -254,5 +255,51 @@ func TestWalk(t *testing.T) {
 		if int(c.listed) != i || p.a.flows[c.flow] != c {
 			t.Fatalf("place %d holds a connection that thinks it is at %d", i, c.listed)
 		}
+	}
+}
+
+// TestStackWalk walks over a stack from another goroutine: no turn of the shard shows more than a slice, and
+// an error ends the walk.
+func TestStackWalk(t *testing.T) {
+	p := newPair(t, Config{})
+	const n = 2000
+	for port := range n {
+		p.a.newConn(&wire.Flow{Local: wire.AddrFrom(addrA), LocalPort: uint16(port)}, nil)
+	}
+	visited, pauses := 0, 0
+	ended := make(chan error, 1)
+	walk := func(stop int) {
+		visited, pauses = 0, 0
+		go func() {
+			ended <- p.a.stack.Walk(t.Context(), func(*Conn) { visited++ }, func() error {
+				if pauses++; pauses == stop {
+					return io.EOF
+				}
+				return nil
+			})
+		}()
+		for {
+			select {
+			case err := <-ended:
+				if (err == io.EOF) != (stop > 0) {
+					t.Error(err)
+				}
+				return
+			default:
+			}
+			before := visited
+			if _, err := p.a.Step(p.now); err != nil {
+				t.Fatal(err)
+			}
+			if visited-before > walkSlice {
+				t.Fatalf("%d connections in one turn", visited-before)
+			}
+		}
+	}
+	if walk(0); visited != n || pauses < n/walkSlice {
+		t.Errorf("%d visited in %d slices", visited, pauses)
+	}
+	if walk(2); visited > 2*walkSlice {
+		t.Errorf("%d visited although the walk was ended", visited)
 	}
 }

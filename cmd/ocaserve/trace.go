@@ -94,6 +94,9 @@ func describeTrace(t *trace.Trace) string {
 		events, lost = events+len(c.Events), lost+c.Lost
 	}
 	text := fmt.Sprintf("%d connections, %d events", len(t.Conns), events)
+	if len(t.Conns) == 1 {
+		text = fmt.Sprintf("1 connection, %d events", events)
+	}
 	if lost > 0 {
 		text += fmt.Sprintf("; %d more were overwritten before they could be written", lost)
 	}
