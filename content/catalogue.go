@@ -123,6 +123,9 @@ type entry struct {
 	seen    stamp     // what it saw when the file was too fresh
 	seenAt  mono.Time // since when it saw that
 	startAt mono.Time // since when the file has been too fresh; zero: it is not
+
+	fdAt    mono.Time // since when it has waited for a descriptor; zero: it has not
+	fdTimer bool      // expireFD is coming; under mu
 }
 
 // Open makes a catalogue of dir. Close ends it.
@@ -260,7 +263,7 @@ func (c *Catalogue) finish(e *entry, obj *Object, list *Listing, err error) {
 	old := e.obj
 	e.obj, e.list, e.err = obj, list, err
 	e.busy, e.checked, e.credit = false, c.clock.now(), len(e.waiters)
-	e.startAt, e.seenAt = 0, 0
+	e.startAt, e.seenAt, e.fdAt = 0, 0, 0
 	calls := append(e.waiters, c.parked...)
 	e.waiters, c.parked = nil, nil
 	closed := c.closed

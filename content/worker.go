@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -159,7 +160,42 @@ func (c *Catalogue) takeFD(e *entry) bool {
 		return true
 	}
 	c.noFD = append(c.noFD, e)
+	if !e.fdAt.IsSet() {
+		e.fdAt = c.clock.now()
+	}
+	c.boundWait(e)
 	return false
+}
+
+// maxWaitFD is how long a lookup waits for a descriptor: whoever has them may keep them for as long as a film.
+const maxWaitFD = 5 * time.Second
+
+// boundWait makes sure that expireFD comes when e has waited for too long. Caller holds mu.
+func (c *Catalogue) boundWait(e *entry) {
+	if !e.fdTimer {
+		e.fdTimer = true
+		c.clock.after(max(0, maxWaitFD-c.clock.now().Sub(e.fdAt)), func() { c.expireFD(e) })
+	}
+}
+
+// expireFD gives up waiting for a descriptor. An entry that is just being tried again has its last chance: if
+// it fails, takeFD sends us once more.
+func (c *Catalogue) expireFD(e *entry) {
+	c.mu.Lock()
+	e.fdTimer = false
+	i := slices.Index(c.noFD, e)
+	expired := i >= 0 && c.clock.now().Sub(e.fdAt) >= maxWaitFD
+	switch {
+	case expired:
+		c.noFD = slices.Delete(c.noFD, i, i+1)
+		c.wantFD.Store(len(c.noFD) > 0)
+	case i >= 0: // another wait than the one that the timer was for
+		c.boundWait(e)
+	}
+	c.mu.Unlock()
+	if expired {
+		c.finish(e, nil, nil, fmt.Errorf("%w: all %d files that may be open are being served", ErrUnavailable, c.opts.MaxOpen))
+	}
 }
 
 // tryFD is takeFD without the waiting. Caller holds mu.
