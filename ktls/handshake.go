@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 
 	"ocaserve/tcpstack/stream"
 )
@@ -14,6 +15,10 @@ import (
 // ErrNotTLS is wrapped by Handshake when the first bytes are no TLS record. No alert was sent: the peer
 // could not read it. Five bytes have been consumed.
 var ErrNotTLS = errors.New("the client does not speak TLS")
+
+// ErrPanic is wrapped by Handshake when crypto/tls, or a callback of its configuration, panicked. The text has
+// the stack.
+var ErrPanic = errors.New("a panic in the handshake")
 
 // A Session is an established connection at the moment of hand-over: what was agreed, and the state of both
 // directions.
@@ -49,8 +54,15 @@ func (s *Session) Start(mode Mode, pool *Pool) (*Framer, *Opener, error) {
 //  3. The secrets and counts become a WriteState and a ReadState; what is left of the secrets is wiped.
 //
 // A failure has sent at most one fatal alert, as far as the peer could still read one; the caller
-// half-closes, drains and closes nc. When ctx ends, nc is closed and the error is ctx.Err().
-func Handshake(ctx context.Context, nc net.Conn, cfg *ServerConfig) (*Session, error) {
+// half-closes, drains and closes nc. When ctx ends, nc is closed and the error is ctx.Err(). After a panic
+// nobody knows what was sent: the caller closes nc at once.
+func Handshake(ctx context.Context, nc net.Conn, cfg *ServerConfig) (s *Session, err error) {
+	defer func() {
+		// What one client's bytes set off must not end the connections of all the others.
+		if p := recover(); p != nil {
+			s, err = nil, fmt.Errorf("ktls: %w: %v\n%s", ErrPanic, p, debug.Stack())
+		}
+	}()
 	base, err := cfg.base()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/netip"
 	"time"
 
@@ -123,6 +124,10 @@ func (srv *Server) handshake(sh *shard, nc *tcpstack.NetConn) {
 	t, err := ktls.Handshake(ctx, nc, srv.opts.TLS)
 	if err != nil {
 		srv.errors.Add(1)
+		if errors.Is(err, ktls.ErrPanic) {
+			srv.panics.Add(1)
+			log.Print("origin: ", err) // a defect, and nobody else will tell: what net/http does
+		}
 		srv.farewell(nc, err)
 		srv.opened(-1)
 		return
@@ -152,8 +157,8 @@ const plainOnTLS = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charse
 // farewell ends a connection whose handshake failed: half-close, drain within bounds, close. Closing at once
 // could turn into a RST, in which the alert would be lost.
 func (srv *Server) farewell(nc *tcpstack.NetConn, err error) {
-	if errors.Is(err, context.DeadlineExceeded) {
-		nc.Abort() // the facade is closed already, and nobody is listening
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ktls.ErrPanic) {
+		nc.Abort() // the facade is closed already and nobody is listening, or what was sent is unknown
 		return
 	}
 	if errors.Is(err, ktls.ErrNotTLS) {

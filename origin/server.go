@@ -76,6 +76,7 @@ type Server struct {
 	idle        chan struct{} // closed when draining and none is open
 	idleOnce    sync.Once
 	errors      atomic.Uint64 // failed handshakes; they belong to no shard
+	panics      atomic.Uint64 // of those, by a panic
 	starved     func() bool   // the cache's Starved
 	pressedAt   atomic.Int64  // mono.Time of the last round of relieve; 0: none
 
@@ -100,7 +101,7 @@ func New(opts Options) (*Server, error) {
 func (srv *Server) Stats() Stats {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	st := Stats{Open: srv.open.Load(), HandshakeErrors: srv.errors.Load()}
+	st := Stats{Open: srv.open.Load(), HandshakeErrors: srv.errors.Load(), HandshakePanics: srv.panics.Load()}
 	for _, sh := range srv.shards {
 		sh.stats.addTo(&st)
 	}

@@ -17,6 +17,7 @@ type Stats struct {
 	Open            int64     // connections now, handshakes in progress included
 	Connections     uint64    // accepted and, for HTTPS, through the handshake
 	HandshakeErrors uint64    // TLS handshakes that failed or took too long
+	HandshakePanics uint64    // of those, by a panic: a defect
 	Requests        uint64    // answered or aborted
 	Bytes           uint64    // response bytes handed to the transport, heads included, TLS framing not
 	Classes         [6]uint64 // responses by first digit of the status; [0] is unused
