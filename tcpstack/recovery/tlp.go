@@ -55,11 +55,15 @@ func (s *Sender) auxTimeout(now mono.Time, o *Outcome) {
 		}
 		return
 	}
-	// Section 7.3: no probe is under way, and an RTT sample was obtained since the last one. "After
-	// attempting to send a loss probe, regardless of whether a loss probe was sent, the sender MUST re-arm
-	// the RTO timer".
+	// Section 7.3: no probe is under way, and an RTT sample was obtained since the last one.
+	//
+	// "After attempting to send a loss probe, regardless of whether a loss probe was sent, the sender MUST re-arm
+	// the RTO timer". We deviate where none is sent: each write of new data arms the PTO, and a program that
+	// writes again and again would put the time-out off until the window is full.
 	s.probe.due = s.probe.end == 0 && s.probe.sampled
-	s.timer = now.Add(s.RTO())
+	if s.probe.due {
+		s.timer = now.Add(s.RTO())
+	}
 }
 
 // Probe returns what to send as a loss probe after TimerProbe: one segment of the unsent bytes, of which

@@ -22,7 +22,7 @@ func (x *story) probe(unsent, from, to int64) {
 	}
 }
 
-// Section 7.2, TLP_calc_PTO.
+// RFC 8985 section 7.2, TLP_calc_PTO.
 func TestPTO(t *testing.T) {
 	x := fast(t) // RTO 100 + 200 ms
 	x.send(2000)
@@ -43,13 +43,13 @@ func TestPTO(t *testing.T) {
 	x.wantDeadline(TimerProbe, time.Second) // no SRTT
 	x.timeout(time.Second, "probe")
 	x.probe(0, 0, 0) // RFC 8985 section 7.3: "the sender has obtained an RTT measurement ... since the start"
-	x.wantDeadline(TimerRTO, 3*time.Second)
+	x.wantDeadline(TimerRTO, 2*time.Second) // where it was: no probe was sent
 	x.advance(10 * ms)
 	x.ack(1500, nil, "acked 1500, rtt 1.01s")
 	x.wantDeadline(TimerProbe, 2020*ms+50*ms)
 }
 
-// Section 3.3, tail loss: the probe's SACK tells RACK about the rest, and no time-out is waited for.
+// RFC 8985 section 3.3, tail loss: the probe's SACK tells RACK about the rest, and no time-out is waited for.
 func TestTLPTailLoss(t *testing.T) {
 	x := fast(t)
 	x.send(6000) // the last three are lost
@@ -67,7 +67,7 @@ func TestTLPTailLoss(t *testing.T) {
 	x.wantIdle()
 }
 
-// Section 7.3: unsent data is the better probe.
+// RFC 8985 section 7.3: unsent data is the better probe.
 func TestTLPNewData(t *testing.T) {
 	x := fast(t)
 	x.send(3000)
@@ -88,7 +88,7 @@ func TestTLPShortSegment(t *testing.T) {
 	x.probe(0, 2000, 2300)
 }
 
-// Section 7.4.2, cases 1 to 3, and new data.
+// RFC 8985 section 7.4.2, cases 1 to 3, and new data.
 func TestTLPLossAccounting(t *testing.T) {
 	begin := func(unsent int64) *story {
 		x := fast(t)
@@ -136,7 +136,7 @@ func (x *story) wantNoProbeLoss(segments int64) {
 	x.ack(segments*1000+1000, nil, "acked 1000, rtt 100ms")
 }
 
-// Section 7.3, the two conditions: one probe at a time, and a sample between two.
+// RFC 8985 section 7.3, the two conditions: one probe at a time, and a sample between two.
 func TestTLPConditions(t *testing.T) {
 	x := fast(t)
 	x.send(2000)
@@ -144,8 +144,8 @@ func TestTLPConditions(t *testing.T) {
 	x.probe(0, 1000, 2000)
 	x.send(2000) // arms the PTO again
 	x.timeout(200*ms, "probe")
-	x.probe(0, 0, 0) // the first is still under way
-	x.wantDeadline(TimerRTO, x.s.RTO())
+	x.probe(0, 0, 0) // the first is still under way, and the time-out is not put off
+	x.wantDeadline(TimerRTO, x.s.RTO()-200*ms)
 	x.advance(ms)
 	x.ack(2000, sack(1000, 2000), "acked 2000, duplicate 1, dsack 1000..2000") // Karn: no sample
 	x.wantDeadline(TimerProbe, 200*ms)
