@@ -42,7 +42,7 @@ func TestPTO(t *testing.T) {
 	x.send(2000)
 	x.wantDeadline(TimerProbe, time.Second) // no SRTT
 	x.timeout(time.Second, "probe")
-	x.probe(0, 0, 0) // RFC 8985 section 7.3: "the sender has obtained an RTT measurement ... since the start"
+	x.probe(0, 0, 0)                        // RFC 8985 section 7.3: "the sender has obtained an RTT measurement ... since the start"
 	x.wantDeadline(TimerRTO, 2*time.Second) // where it was: no probe was sent
 	x.advance(10 * ms)
 	x.ack(1500, nil, "acked 1500, rtt 1.01s")
