@@ -30,7 +30,7 @@ func (c *Conn) choose() (cc string) {
 
 // policy is what the stack asks of recovery.
 func (f *Functions) policy() recovery.Config {
-	return recovery.Config{Detector: f.Detector, Undo: f.Undo, RTORestart: f.RTORestart}
+	return recovery.Config{Detector: f.Detector, Undo: f.Undo, RTORestart: f.RTORestart, NCR: f.NCR}
 }
 
 // Functions returns the TCP implementation that c runs; nil before it is established and after its end.

@@ -180,9 +180,10 @@ func (st *Stack) DefaultCongestion() string {
 
 // FunctionsInfo is a line of the registry.
 type FunctionsInfo struct {
-	Name, Text  string
-	Default     bool
-	Connections int64
+	Name        string `json:"name"`
+	Text        string `json:"text"`
+	Default     bool   `json:"default,omitempty"` // of new connections
+	Connections int64  `json:"connections"`
 }
 
 // ListFunctions returns what is registered, in the order of registration (functions_available).
@@ -227,15 +228,15 @@ func (st *Stack) checkCohorts() error {
 		if k.Share <= 0 || sum > 1+1e-9 {
 			return fmt.Errorf("tcpstack: the shares of the cohorts must be above 0 and 1 in sum at most; this one is %v", k.Share)
 		}
-		if err := st.checkChoice(k.Functions, k.Congestion); err != nil {
+		if err := st.CheckChoice(k.Functions, k.Congestion); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkChoice makes sure that both names exist; empty ones stand for the defaults.
-func (st *Stack) checkChoice(functions, cc string) error {
+// CheckChoice tells whether both names exist; empty ones stand for the defaults.
+func (st *Stack) CheckChoice(functions, cc string) error {
 	if t := st.functions.Load(); t.find(functions) == nil {
 		return fmt.Errorf("%q: %w; there are: %s", functions, ErrFunctionsUnknown, t.names())
 	}

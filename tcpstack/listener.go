@@ -59,7 +59,7 @@ func (st *Stack) Listen(addr netip.AddrPort, cfg ListenConfig) (*Listener, error
 	case cfg.Accept == nil:
 		return nil, errors.New("tcpstack: ListenConfig.Accept is missing")
 	}
-	if err := st.checkChoice(cfg.Functions, cfg.Congestion); err != nil {
+	if err := st.CheckChoice(cfg.Functions, cfg.Congestion); err != nil {
 		return nil, fmt.Errorf("listen %v: %w", addr, err)
 	}
 	l := &Listener{stack: st, cfg: cfg, key: key}

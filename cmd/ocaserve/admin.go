@@ -30,6 +30,7 @@ type verb func(ctx context.Context, s *server, r *adminRequest) error
 var verbs = map[string]verb{
 	"info":  infoVerb,
 	"ss":    ssVerb,
+	"stack": stackVerb,
 	"trace": traceVerb,
 }
 

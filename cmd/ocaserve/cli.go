@@ -19,6 +19,7 @@ type cli struct {
 	Pkt     pktFlags     `cmd:"" help:"Run packetdrill scripts against the TCP stack on a virtual clock."`
 	Link    linkFlags    `cmd:"" help:"Join two TUN or TAP interfaces and shape what passes: rate, delay, jitter, loss, reordering, queue."`
 	Ss      ssFlags      `cmd:"" help:"Show the connections of a running server, as ss does."`
+	Stack   stackFlags   `cmd:"" help:"Show or change which TCP implementation and congestion control a running server uses."`
 	Trace   traceFlags   `cmd:"" help:"Record connections of a running server, and draw them."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 
