@@ -1,7 +1,6 @@
 package congestion
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -44,7 +43,7 @@ type testFlow struct {
 	head       int   // txs before are done with
 	pipe       int64 // bytes
 	una, next  int64 // packets
-	acked      map[int64]bool
+	acked      []bool
 	resend     []int64
 	recover    int64 // SND.NXT when recovery began
 	inRecovery bool
@@ -81,19 +80,37 @@ type testEvent struct {
 	txs  []int // acknowledged; nil: wake up
 }
 
+// testEvents is a binary heap. (container/heap boxes each event, and there are millions.)
 type testEvents []testEvent
 
-func (h testEvents) Len() int { return len(h) }
-func (h testEvents) Less(i, j int) bool {
+func (h testEvents) less(i, j int) bool {
 	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].n < h[j].n
 }
-func (h testEvents) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *testEvents) Push(x any)   { *h = append(*h, x.(testEvent)) }
-func (h *testEvents) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+
+func (h *testEvents) push(e testEvent) {
+	*h = append(*h, e)
+	for i := len(*h) - 1; i > 0 && h.less(i, (i-1)/2); i = (i - 1) / 2 {
+		(*h)[i], (*h)[(i-1)/2] = (*h)[(i-1)/2], (*h)[i]
+	}
+}
+
+func (h *testEvents) pop() testEvent {
+	s := *h
+	top, n := s[0], len(s)-1
+	s[0] = s[n]
+	*h = s[:n]
+	for i := 0; 2*i+1 < n; {
+		c := 2*i + 1
+		if c+1 < n && s.less(c+1, c) {
+			c++
+		}
+		if !s.less(c, i) {
+			break
+		}
+		s[i], s[c] = s[c], s[i]
+		i = c
+	}
+	return top
 }
 
 // mbps100 is 100 Mb/s over 40 ms: a BDP of 500 kB.
@@ -111,7 +128,7 @@ func (p *testPath) add(name string, after time.Duration) *testFlow {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	f := &testFlow{testPath: p, c: c, acked: map[int64]bool{}, start: p.now.Add(after)}
+	f := &testFlow{testPath: p, c: c, start: p.now.Add(after)}
 	f.progress = f.start
 	p.flows = append(p.flows, f)
 	p.push(f.start, f, nil)
@@ -120,14 +137,14 @@ func (p *testPath) add(name string, after time.Duration) *testFlow {
 
 func (p *testPath) push(at mono.Time, f *testFlow, txs []int) {
 	p.arrived++
-	heap.Push(&p.events, testEvent{at, p.arrived, f, txs})
+	p.events.push(testEvent{at, p.arrived, f, txs})
 }
 
 // run lets d pass.
 func (p *testPath) run(d time.Duration) {
 	end := p.now.Add(d)
 	for len(p.events) > 0 && p.events[0].at <= end {
-		ev := heap.Pop(&p.events).(testEvent)
+		ev := p.events.pop()
 		p.now = ev.at
 		if ev.txs != nil {
 			ev.flow.ack(ev.txs)
@@ -185,6 +202,7 @@ func (f *testFlow) send() {
 			seq, f.resend = f.resend[0], f.resend[1:]
 		} else {
 			f.next++
+			f.acked = append(f.acked, false)
 		}
 		f.transmit(seq)
 		f.pace = max(f.pace, f.now.Add(-time.Millisecond)).Add(time.Duration(testMSS / f.rate() * 1e9))
@@ -258,8 +276,8 @@ func (f *testFlow) ack(txs []int) {
 	f.delivered += e.Delivered
 	f.deliveredAt = f.now
 	f.firstSent = newest.sent
-	for ; f.acked[f.una]; f.una++ {
-		delete(f.acked, f.una)
+	for f.una < f.next && f.acked[f.una] {
+		f.una++
 	}
 	e.Lost = f.judge(txs[len(txs)-1] - 3)
 	e.Pipe, e.RTT, e.Una, e.Next = f.pipe, f.now.Sub(newest.sent), f.una*testMSS, f.next*testMSS
