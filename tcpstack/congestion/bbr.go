@@ -131,7 +131,7 @@ func (b *BBR) State() string { return b.state.String() }
 // Acked is UpdateOnACK (section 5.2.3).
 func (b *BBR) Acked(now mono.Time, e Ack) {
 	b.begin(now, e)
-	s := b.sample(e)
+	s := b.sample(now, e)
 	if e.Lost > 0 {
 		b.noteLoss()
 	}

@@ -44,7 +44,7 @@ func (b *BBR) startDown(now mono.Time) {
 	b.pickProbeWait()
 	b.cycleStamp = now
 	b.phase = acksProbeStopping
-	b.startRound()
+	b.startRound(now)
 	b.state = bbrDown
 }
 
@@ -56,18 +56,18 @@ func (b *BBR) startCruise() {
 	b.state = bbrCruise
 }
 
-func (b *BBR) startRefill() {
+func (b *BBR) startRefill(now mono.Time) {
 	b.resetShortTerm()
 	b.upRounds, b.upAcked = 0, 0
 	b.prevPrecaution = false
 	b.phase = acksRefilling
-	b.startRound()
+	b.startRound(now)
 	b.state = bbrRefill
 }
 
 func (b *BBR) startUp(now mono.Time, s *bbrSample) {
 	b.phase = acksProbeStarting
-	b.startRound()
+	b.startRound(now)
 	b.cycleStamp = now
 	b.resetFullPipe()
 	b.fullBW = s.bw
@@ -113,7 +113,7 @@ func (b *BBR) adaptLongTerm(now mono.Time, s *bbrSample) bool {
 		}
 		// Section 5.3.3.6: a cautious probe went well, and is followed by a whole one.
 		if b.inProbeBW() && b.prevPrecaution && !b.prevTooHigh {
-			b.startRefill()
+			b.startRefill(now)
 			return true
 		}
 	}
@@ -181,7 +181,7 @@ func (b *BBR) probeTime(now mono.Time) bool {
 	if now.Sub(b.cycleStamp) <= b.probeWait && b.sinceProbe < reno {
 		return false
 	}
-	b.startRefill()
+	b.startRefill(now)
 	return true
 }
 

@@ -8,12 +8,13 @@ import (
 
 // A bbrRate is the model's rate: section 5.5.1 to 5.5.6, and 5.5.9.
 type bbrRate struct {
-	delivered  int64    // C.delivered, bytes
-	nextRound  int64    // next_round_delivered: a sample from there on begins a round
-	roundStart bool     // this ACK begins a round
-	rounds     int64    // round_count
-	maxBW      [2]int64 // the largest sample of the last ProbeBW cycle and of this one, bytes/s
-	lowUntil   int64    // delivered: samples of what was sent before are too low (ProbeRTT)
+	delivered  int64     // C.delivered, bytes
+	roundAt    mono.Time // when the round began
+	nextRound  int64     // next_round_delivered: a sample from there on begins a round
+	roundStart bool      // this ACK begins a round
+	rounds     int64     // round_count
+	maxBW      [2]int64  // the largest sample of the last ProbeBW cycle and of this one, bytes/s
+	lowUntil   int64     // delivered: samples of what was sent before are too low (ProbeRTT)
 
 	aggStart  mono.Time // extra_acked_interval_start
 	aggAcked  int64     // extra_acked_delivered
@@ -24,30 +25,33 @@ type bbrRate struct {
 // A bbrSample is what an ACK tells: RS, and the state of the connection then.
 type bbrSample struct {
 	Ack
-	valid      bool  // the ACK reports something new
-	bw         int64 // RS.delivery_rate, bytes/s; 0: not to be had
+	valid      bool  // there is a sample
+	bw         int64 // RS.delivery_rate, bytes/s
 	volume     int64 // RS.delivered, bytes
 	appLimited bool  // RS.is_app_limited
 	cwndFull   bool  // C.is_cwnd_limited
 }
 
 // sample computes the delivery rate and tells rounds apart: UpdateRound (section 5.5.1).
-func (b *BBR) sample(e Ack) bbrSample {
+//
+// We deviate: a round also takes the better part of min_rtt. What was retransmitted needlessly is acknowledged at
+// once, by the ACK of the original; each of those would count as a round, and hundreds come together.
+func (b *BBR) sample(now mono.Time, e Ack) bbrSample {
 	r := &e.Rate
 	s := bbrSample{Ack: e, volume: r.Delivered - r.PriorDelivered}
-	s.valid = r.TxInFlight > 0 && s.volume > 0
+	// An interval of 0 means that the ACK may be of an earlier transmission than the newest: that one's state
+	// then tells nothing of rounds either, and each of a burst of such ACKs would count as one.
+	s.valid = r.Interval > 0 && r.TxInFlight > 0 && s.volume > 0
 	s.cwndFull = !e.AppLimited && e.InFlight+2*b.mss > b.cwnd
 	s.appLimited = r.AppLimited || r.PriorDelivered < b.lowUntil
 	b.roundStart = false
 	if !s.valid {
 		return s
 	}
-	if r.Interval > 0 {
-		s.bw = mulDiv(s.volume, int64(time.Second), int64(r.Interval))
-	}
+	s.bw = mulDiv(s.volume, int64(time.Second), int64(r.Interval))
 	b.delivered = max(b.delivered, r.Delivered)
-	if r.PriorDelivered >= b.nextRound {
-		b.startRound()
+	if r.PriorDelivered >= b.nextRound && now.Sub(b.roundAt) >= b.minRTT/8*7 {
+		b.startRound(now)
 		b.rounds++
 		b.sinceProbe++
 		b.roundStart = true
@@ -55,7 +59,7 @@ func (b *BBR) sample(e Ack) bbrSample {
 	return s
 }
 
-func (b *BBR) startRound() { b.nextRound = b.delivered }
+func (b *BBR) startRound(now mono.Time) { b.nextRound, b.roundAt = b.delivered, now }
 
 // bandwidth is BBR.max_bw, and bw what the short-term model leaves of it: BoundBWForModel.
 func (b *BBR) bandwidth() int64 { return max(b.maxBW[0], b.maxBW[1]) }

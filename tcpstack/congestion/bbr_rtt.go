@@ -40,7 +40,7 @@ func (b *BBR) checkProbeRTT(now mono.Time, s *bbrSample) {
 		b.state = bbrProbeRTT
 		b.probeDone = 0
 		b.phase = acksProbeStopping
-		b.startRound()
+		b.startRound(now)
 	}
 	if b.state == bbrProbeRTT {
 		b.handleProbeRTT(now, s)
@@ -55,7 +55,7 @@ func (b *BBR) handleProbeRTT(now mono.Time, s *bbrSample) {
 		if s.Pipe <= b.probeRTTCwnd() {
 			b.probeDone = now.Add(bbrProbeDuration)
 			b.probeRound = false
-			b.startRound()
+			b.startRound(now)
 		}
 	default:
 		b.probeRound = b.probeRound || b.roundStart
@@ -92,7 +92,7 @@ func (b *BBR) Idle(now mono.Time) {
 }
 
 // Undo is HandleSpuriousLossDetection (section 5.5.11.2).
-func (b *BBR) Undo(mono.Time) {
+func (b *BBR) Undo(now mono.Time) {
 	if !b.canUndo {
 		return
 	}
@@ -110,7 +110,7 @@ func (b *BBR) Undo(mono.Time) {
 			b.state = bbrStartup
 		}
 	case b.undoState == bbrUp && b.state != bbrUp && b.state != bbrProbeRTT:
-		b.startRefill()
+		b.startRefill(now)
 	}
 	b.undoState = bbrDrain
 }

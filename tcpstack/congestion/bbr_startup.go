@@ -8,7 +8,7 @@ import "ocaserve/tcpstack/mono"
 // We deviate as Linux does: growth that any ACK of a round shows counts, not only its first. Few ACKs are
 // one of 64 KiB, and Startup that ends early costs a short transfer most.
 func (b *BBR) checkFullPipe(s *bbrSample) {
-	if b.fullBWNow || s.appLimited || s.bw == 0 {
+	if b.fullBWNow || s.appLimited || !s.valid {
 		return
 	}
 	if s.bw >= b.fullBW+b.fullBW/4 {

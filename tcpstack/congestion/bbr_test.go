@@ -230,3 +230,19 @@ func TestBBRFirstRate(t *testing.T) {
 		t.Errorf("rate %d after the first ACK, want %d", b.PacingRate(), want)
 	}
 }
+
+// ACKs that come sooner after a retransmission than a round trip takes end no round, whatever they say: Drain gives
+// up after three.
+func TestBBRRoundsTakeTime(t *testing.T) {
+	c, now := filled(t, "bbr")
+	b := c.(*BBR)
+	before := b.rounds
+	for range 10 {
+		now = now.Add(ms)
+		b.Acked(now, Ack{Delivered: mss, InFlight: 10 * mss, InRecovery: true,
+			Rate: RateSample{Delivered: b.delivered + mss, PriorDelivered: b.delivered, Interval: 10 * ms, TxInFlight: 10 * mss}})
+	}
+	if b.rounds > before+1 {
+		t.Errorf("%d rounds in a round trip", b.rounds-before)
+	}
+}
