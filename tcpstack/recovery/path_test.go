@@ -29,14 +29,20 @@ type path struct {
 	trust                   bool  // no recount: other runs have it
 	reno                    *reno // nil: the window is fixed
 
-	rate    int64     // bytes per second that data takes on the path; 0: no limit
-	free    mono.Time // when the path can take more
-	samples int       // of the delivery rate,
-	highest float64   // and the highest of them
+	rate           int64     // bytes per second that data takes on the path; 0: no limit
+	free           mono.Time // when the path can take more
+	entered, again int       // reductions, and segments whose retransmission was lost too
+	samples        int       // of the delivery rate,
+	highest        float64   // and the highest of them
 }
 
 // reno is just enough congestion control for a needless reduction to cost something.
-type reno struct{ ssthresh, prior, limit int64 }
+type reno struct {
+	ssthresh, prior, limit int64
+	prr                    bool // the window of a recovery is PRR's
+	rate                   PRR
+	window                 int64 // what it allows
+}
 
 func (r *reno) respond(p *path, o Outcome) {
 	w := p.window
@@ -56,8 +62,33 @@ func (r *reno) respond(p *path, o Outcome) {
 		if o.Kind == TimerRTO {
 			w = mss
 		}
+		p.entered++
 	}
+	p.again += int(o.LostAgain) / mss
 	p.window = min(w, r.limit)
+	r.reduce(p, &o)
+}
+
+// reduce is PRR, by the steps of its type.
+func (r *reno) reduce(p *path, o *Outcome) {
+	if o.Exited || p.s.State() != Recovery {
+		r.rate = PRR{} // RFC 9937 section 6.2: "cwnd = ssthresh", which window is
+	}
+	if r.prr && o.Entered && p.s.State() == Recovery {
+		r.rate.Enter(p.s.RecoverFS(o), r.ssthresh)
+	}
+	r.window = 0
+	if r.rate.Active() {
+		r.window = r.rate.Ack(o.Delivered, p.s.Pipe(), mss, o.Acked > 0 && o.Lost == 0)
+	}
+}
+
+// cwnd is how much may be in flight.
+func (p *path) cwnd() int64 {
+	if p.reno != nil && p.reno.rate.Active() {
+		return p.reno.window
+	}
+	return p.window
 }
 
 type pathEvent struct {
@@ -96,8 +127,8 @@ func (p *path) carry(e pathEvent) {
 
 // output sends what recovery and the window allow, in bursts of up to 16 segments.
 func (p *path) output() {
-	for p.s.Pipe() < p.window || p.s.MustRetransmit() {
-		room := min(max(p.window-p.s.Pipe(), mss), 16*mss)
+	for p.s.Pipe() < p.cwnd() || p.s.MustRetransmit() {
+		room := min(max(p.cwnd()-p.s.Pipe(), mss), 16*mss)
 		r, ok := p.s.Retransmit(room)
 		if !ok {
 			r = stream.Range{From: p.s.Next(), To: min(p.s.Next()+room, p.total)}
@@ -108,6 +139,9 @@ func (p *path) output() {
 			}
 		}
 		p.s.Sent(p.now, r.From, r.To)
+		if p.reno != nil {
+			p.reno.rate.Sent(r.Len())
+		}
 		for at := r.From; at < r.To; at += mss {
 			p.carry(pathEvent{data: true, sent: p.now, seg: stream.Range{From: at, To: min(at+mss, r.To)}})
 		}

@@ -28,6 +28,7 @@ type rack struct {
 	latest  mono.Time // the last transmission, as stamp gave it
 
 	round   int64  // RACK.dsack_round; -1: none
+	expired int64  // next at the last time-out
 	mult    uint8  // RACK.reo_wnd_mult
 	persist uint8  // RACK.reo_wnd_persist
 	seen    bool   // RACK.reordering_seen
@@ -37,6 +38,9 @@ type rack struct {
 
 // reoWndPersist is for how many recoveries a wider window stays without another D-SACK (section 6.2 step 4).
 const reoWndPersist = 16
+
+// enoughDSACKs makes a window of more than a round trip, in quarters, were there one.
+const enoughDSACKs = 5
 
 // sentAfter is RACK_sent_after of section 6.2 step 2.
 func sentAfter(t1 mono.Time, end1 int64, t2 mono.Time, end2 int64) bool {
@@ -132,6 +136,11 @@ func (k *rack) update(now mono.Time, v *evidence) {
 //
 // We deviate in leaving out the D-SACK of a loss probe, as Linux does: it tells that the probe came too
 // early, and nothing about reordering.
+//
+// And we add that D-SACKs in so many rounds, of what no time-out sent, are reordering seen. By the letter of step 3
+// it is seen only if an original arrives late before it is sent again; when much is reordered, the zero window of
+// a recovery sends it again first, for ever, and the multiplier has nothing to multiply. Fewer rounds would
+// slow down the repair of losses where a few segments are late as well.
 func (s *Sender) adaptReoWnd(o *Outcome, exited bool) {
 	k := &s.rack
 	if k.round >= 0 && s.una >= k.round {
@@ -142,6 +151,7 @@ func (s *Sender) adaptReoWnd(o *Outcome, exited bool) {
 		k.round = s.next
 		k.mult = max(k.mult, k.mult+1) // saturates
 		k.persist = reoWndPersist
+		k.seen = k.seen || k.mult > enoughDSACKs && o.DSACK.From >= k.expired
 	case exited && k.persist > 0:
 		if k.persist--; k.persist == 0 {
 			k.mult = 1
@@ -273,7 +283,7 @@ func (s *Sender) lose(all []burst, i int, o *Outcome) {
 func (s *Sender) loseOld(now mono.Time, o *Outcome) {
 	wait := s.rack.rtt + s.reoWnd()
 	s.move(evExpired)
-	s.recover = s.next
+	s.recover, s.rack.expired = s.next, s.next
 	s.dupAcks = 0
 	s.resetProbe()
 	s.resetAux()

@@ -22,6 +22,7 @@ type rackModel struct {
 	fack          int64
 	seen          bool
 	round         int64
+	expired       int64
 	mult, persist int
 
 	reorder, pto           mono.Time // 0: off
@@ -210,6 +211,7 @@ func (m *rackModel) ack(now mono.Time, s *Sender, a AckInfo, o *Outcome, minBefo
 	if m.round < 0 && dsack && !(m.tlpEnd > 0 && m.retrans && a.SACK[0].To == m.tlpEnd) {
 		m.round, m.persist = m.next, 16
 		m.mult++
+		m.seen = m.seen || m.mult > 5 && a.SACK[0].From >= m.expired
 	} else if was >= Recovery && m.state < Recovery && m.persist > 0 {
 		if m.persist--; m.persist == 0 {
 			m.mult = 1
@@ -316,7 +318,7 @@ func (m *rackModel) timeout(now mono.Time, backoff uint8) (lost, again int64) {
 	if renege {
 		m.fack = m.una
 	}
-	m.state, m.recover, m.dupAcks = Loss, m.next, 0
+	m.state, m.recover, m.expired, m.dupAcks = Loss, m.next, m.next, 0
 	m.tlpEnd, m.retrans, m.due, m.pto, m.reorder = 0, false, false, 0, 0
 	return lost, again
 }

@@ -123,6 +123,7 @@ func (s *Sender) MarkAllLost(now mono.Time) {
 func (s *Sender) loseAll() int64 {
 	s.move(evExpired)
 	s.recover = s.next // RFC 6582 section 3.2 step 4, RFC 6675 section 5.1
+	s.rack.expired = s.next
 	s.dupAcks, s.dupBytes = 0, 0
 	s.resetProbe()
 	s.resetAux()
