@@ -5,8 +5,9 @@
 //  3. The retransmission timer fires: [Controller.Timeout].
 //  4. Output sends while recovery's Pipe is below [Controller.Window].
 //
-// One file holds one algorithm; [New] finds it by the name that users type and Linux gives it. All
-// windows are bytes. What only some algorithms can do is an interface of its own: [Idler], [MSSSetter],
+// One file holds one algorithm, or several that begin with its name; hystart.go is the slow start that those
+// with a window share. [New] finds an algorithm by the name that users type and Linux gives it. All windows
+// are bytes. What only some algorithms can do is an interface of its own: [Idler], [MSSSetter],
 // [Thresholder], [Undoer], [Pacer], [Modeller], [Marker], [Seeder].
 package congestion
 
