@@ -7,7 +7,7 @@ import (
 	"ocaserve/tcpstack/stream"
 )
 
-// receiving is the receiving half of a connection. *tcpstack.Conn has all three parts; the tests have an
+// receiving is the receiving half of a connection. *tcpstack.Conn has all parts; the tests have an
 // implementation in memory.
 type receiving interface {
 	Peek() []byte // first run of received bytes, writable: records are opened where they lie
@@ -39,4 +39,5 @@ type conn interface {
 	receiving
 	sending
 	ending
+	paced
 }

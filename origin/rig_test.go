@@ -14,6 +14,7 @@ import (
 	"ocaserve/cache"
 	"ocaserve/content"
 	"ocaserve/ktls"
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
@@ -159,6 +160,9 @@ type pipe struct {
 	close bool
 	timer mono.Time
 
+	paces []pacing.Range // with the offsets at which they were begun and ended
+	wire  int64          // bytes appended
+
 	gather stream.Gather
 	spare  []stream.Span
 }
@@ -217,6 +221,7 @@ func (p *pipe) Append(s stream.Span) {
 		s.Release()
 		return
 	}
+	p.wire += int64(s.Len())
 	if len(p.wait) == 0 {
 		p.wait = p.spare[:0]
 	}
@@ -225,6 +230,14 @@ func (p *pipe) Append(s stream.Span) {
 		p.spare = p.wait // its memory is used again when the queue has run empty
 	}
 }
+
+func (p *pipe) PaceRange(r pacing.Range) bool {
+	r.From, r.To = r.From+p.wire, r.To+p.wire
+	p.paces = append(p.paces, r)
+	return true
+}
+
+func (p *pipe) EndPace() { p.paces[len(p.paces)-1].To = p.wire }
 
 func (p *pipe) Room() int64 {
 	if room := p.mark() - p.Unsent(); room > 0 {

@@ -12,6 +12,7 @@ import (
 	"ocaserve/cache"
 	"ocaserve/content"
 	"ocaserve/ktls"
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/mono"
 )
 
@@ -23,6 +24,10 @@ type Options struct {
 	Mode      ktls.Mode          // who seals HTTPS records: ModeUser or ModeInline
 	TLS       *ktls.ServerConfig // nil: plain HTTP only
 	Log       *Log               // nil: no access log
+
+	// Pace, if set, is asked for each response's pace: the rate, a deadline, catch-up; From and To are not
+	// used. The zero Range is none. It runs on the shard and must not block.
+	Pace func(PaceRequest) pacing.Range
 
 	Listing bool // directories without index.html are listed; otherwise 403
 	NoCORS  bool // leave out the fields that let players on other sites read

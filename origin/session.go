@@ -61,6 +61,7 @@ type session struct {
 	used       bool // a response was sent: an idle time-out is an orderly end
 	waiting    bool // for a page or the catalogue: events of the connection do not help
 	closing    bool // this response is the last
+	paced      bool // this response has a pace of its own
 	peerClosed bool // close_notify came
 }
 
@@ -214,6 +215,7 @@ func (s *session) answer(now mono.Time) bool {
 		s.res, s.waiting = nil, true
 		return false
 	}
+	s.beginPace(now, req)
 	s.logRequest(now, req)
 	s.in.consume(&s.sh.buffers, int(s.headLen))
 	s.begun(now)
@@ -284,6 +286,7 @@ func (s *session) finish(now mono.Time, aborted bool) {
 	r, st := s.res, &s.sh.stats
 	s.res = nil
 	s.used = true
+	s.endPace()
 	st.requests.Add(1)
 	st.classes[r.status/100%len(st.classes)].Add(1)
 	st.bytes.Add(uint64(r.xfer.Sent()))

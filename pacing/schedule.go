@@ -65,15 +65,33 @@ type Schedule struct {
 // Len is the number of ranges not yet passed.
 func (s *Schedule) Len() int { return s.n }
 
-// Add appends a range. It refuses one that is empty or does not lie behind those before, and a ninth:
-// that part of the stream has no pace of its own then.
+// Add appends a range. It refuses one that is empty or does not lie behind those before. A ninth joins the
+// last, which takes over what the new one asks for: many short responses are no way out of a rate.
 func (s *Schedule) Add(r Range) bool {
-	if r.From < 0 || r.To <= r.From || s.n == MaxRanges || s.n > 0 && r.From < s.ranges[s.n-1].To {
+	if r.From < 0 || r.To <= r.From || s.n > 0 && r.From < s.ranges[s.n-1].To {
 		return false
+	}
+	if s.n == MaxRanges {
+		last := &s.ranges[s.n-1]
+		r.From = last.From
+		*last = r
+		return true
 	}
 	s.ranges[s.n] = r
 	s.n++
 	return true
+}
+
+// End makes the last range end at off, if it goes beyond: how long a response is in the stream is often
+// known only when it has been appended.
+func (s *Schedule) End(off int64) {
+	if s.n == 0 || s.ranges[s.n-1].To <= off {
+		return
+	}
+	s.ranges[s.n-1].To = off
+	if off <= s.ranges[s.n-1].From {
+		s.n--
+	}
 }
 
 // At is the rate in force for the byte at off, the next to leave, 0 for none, and the offset at which another

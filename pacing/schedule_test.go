@@ -52,15 +52,44 @@ func TestScheduleJump(t *testing.T) {
 			t.Fatal("refused", i)
 		}
 	}
-	if w.s.Add(Range{From: 80, To: 90, Rate: 1}) {
-		t.Error("a ninth range")
-	}
 	w.want(55, 6, 60)
 	if w.s.Len() != 3 || !w.s.Add(Range{From: 80, To: 90, Rate: 1}) {
 		t.Error("no room after five have passed:", w.s.Len())
 	}
 	w.want(79, 8, 80)
 	w.want(85, 1, 90)
+}
+
+// A ninth range joins the last and takes over: no part of the stream is without its rate.
+func TestScheduleFull(t *testing.T) {
+	w := &walk{T: t}
+	for i := range int64(MaxRanges + 2) {
+		if !w.s.Add(Range{From: i * 10, To: i*10 + 10, Rate: Rate(i + 1)}) {
+			t.Fatal("refused", i)
+		}
+	}
+	w.want(65, 7, 70)
+	w.want(70, 10, 100)
+	w.want(99, 10, 100)
+}
+
+// A range made with a guess of its length ends where the response ended.
+func TestScheduleEnd(t *testing.T) {
+	w := &walk{T: t}
+	w.s.End(5)
+	w.s.Add(Range{From: 10, To: math.MaxInt64, Rate: 3})
+	if w.s.Add(Range{From: 20, To: 30}) {
+		t.Error("a range inside an open one")
+	}
+	w.s.End(15)
+	w.s.End(20) // beyond: nothing
+	w.want(12, 3, 15)
+	w.want(15, 0, math.MaxInt64)
+	w.s.Add(Range{From: 30, To: math.MaxInt64, Rate: 4})
+	w.s.End(30) // an empty response
+	if w.s.Len() != 0 {
+		t.Error("an empty range is kept")
+	}
 }
 
 func TestScheduleRefuses(t *testing.T) {

@@ -47,6 +47,7 @@ type Conn struct {
 	prr   recovery.PRR // the window of a fast recovery, while one is under way
 	fn    *Functions   // its TCP implementation; nil before ESTABLISHED and after the end
 	cc    congestion.Controller
+	pace  pacer
 	queue stream.SendQueue
 	in    stream.Reassembly
 	ecn   ecnState

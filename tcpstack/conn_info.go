@@ -178,7 +178,7 @@ func (c *Conn) infoCounts(i *Info) {
 	m := c.rec.Marks()
 	i.Delivered = int(c.segments(max(0, c.rec.Una()) + m.Sacked))
 	i.DSACKDups, i.ReordSeen, i.RcvOOOPack = int(n.dsackDups), m.Reorder, int(n.outOfOrder)
-	i.PacingRate, i.MaxPacingRate = c.pacedAt(), c.maxPacing()
+	i.PacingRate, i.MaxPacingRate = c.PacingRate(), c.pace.max
 	i.DeliveryRate, i.DeliveryAppLimited = pacing.Rate(n.rate), n.rateLimited
 	i.RcvRTT, i.RcvSpace = c.rcv.tune.rtt, c.rcv.tune.space
 }
@@ -189,10 +189,6 @@ func (c *Conn) infoTimes(i *Info, now mono.Time) {
 	i.BusyTime = i.Limits.Total() - i.Limits[trace.LimitIdle]
 	i.RwndLimited = i.Limits[trace.LimitRwnd]
 }
-
-func (c *Conn) pacedAt() pacing.Rate           { return 0 }
-func (c *Conn) maxPacing() pacing.Rate         { return 0 }
-func (c *Conn) heldByPacer(now mono.Time) bool { return false }
 
 // Dial opens a connection actively. The handler's first Writable says that it is established; Closed, that
 // it failed, and why. A port in use is an error, and so is a stack without room. On the shard that owns the

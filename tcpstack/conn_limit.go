@@ -103,7 +103,7 @@ func (c *Conn) heldBy(now mono.Time) trace.Limit {
 		return trace.LimitApp
 	case !c.shard.batch.hasRoom():
 		return trace.LimitDevice
-	case c.heldByPacer(now):
+	case c.timers[timerPace].IsSet():
 		return trace.LimitPacing
 	}
 	rwnd, cwnd := c.windowRoom(), c.window()-c.rec.Pipe()

@@ -195,6 +195,7 @@ func (c *Conn) startSending(now mono.Time) {
 		panic("tcpstack: the names of congestion controls are checked when they are configured: " + err.Error())
 	}
 	c.useCongestion(cc)
+	c.initPace()
 	c.snd.lastSent = 0
 	c.startLimits(now)
 }

@@ -60,6 +60,9 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
+	if n = c.mayLeave(now, n); n == 0 {
+		return false
+	}
 	nagle := !c.opt.noDelay && !c.state.sentFin()
 	if n > int64(c.snd.mss) && (n < waiting || nagle) { // whole segments, unless it is the end
 		n -= n % int64(c.snd.mss)
@@ -114,6 +117,7 @@ func (c *Conn) transmit(now mono.Time, from, to int64) bool {
 	seg := c.header(now, from, flags)
 	c.ecnData(&seg, from, dataTo)
 	c.emitData(&seg, from, max(from, dataTo))
+	c.paceSent(now, from, to)
 	c.rec.Sent(now, from, to)
 	c.prr.Sent(to - from)
 	c.snd.lastSent, c.snd.override = now, false

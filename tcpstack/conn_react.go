@@ -119,8 +119,8 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 		Delivered: n, InFlight: before.pipe, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
 		InRecovery: state >= recovery.CWR,
-		AppLimited: before.pipe < c.cc.Window()/2,
-		Rate:       congestion.RateSample(out.Rate),
+		AppLimited: before.pipe < c.cc.Window()/2 && !c.spread(), Spread: c.spread(),
+		Rate: congestion.RateSample(out.Rate),
 	})
 }
 

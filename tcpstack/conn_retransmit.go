@@ -35,7 +35,14 @@ func (c *Conn) outputRetransmit(now mono.Time) bool {
 	if room < int64(c.snd.mss) {
 		return false
 	}
-	r, ok := c.rec.Retransmit(min(room, c.burst()))
+	if room = c.mayLeave(now, min(room, c.burst())); room == 0 {
+		// The fast retransmission itself does not wait (RFC 5681 section 3.2 step 3); what follows pays for it.
+		if !c.rec.MustRetransmit() {
+			return false
+		}
+		room = int64(c.snd.mss)
+	}
+	r, ok := c.rec.Retransmit(room)
 	why := c.resendCause()
 	if !ok && c.unsentWithFin() == 0 {
 		r, ok = c.rec.Rescue(int64(c.snd.mss))

@@ -19,6 +19,7 @@ const (
 	timerKeepAlive
 	timerTimeWait // 2 MSL, and the time an orphan may stay in FIN-WAIT-2
 	timerUser     // the handler's, see SetTimer
+	timerPace     // the next departure, see mayLeave
 	timerCount
 )
 
@@ -110,6 +111,8 @@ func (c *Conn) fire(now mono.Time, k timerKind) {
 		c.persistTimeout(now)
 	case timerDelAck:
 		c.rcv.ackNow = true
+		c.wantOutput()
+	case timerPace:
 		c.wantOutput()
 	case timerKeepAlive:
 		c.keepAliveTimeout(now)

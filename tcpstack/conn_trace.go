@@ -31,7 +31,7 @@ func (c *Conn) event(now mono.Time, k trace.Kind) *trace.Event {
 		At: now, Kind: k, State: uint8(c.rec.State()), Limit: c.limits.is,
 		Pipe: trace.Clip(c.rec.Pipe()), Ssthresh: trace.NoSsthresh,
 		SRTT:   trace.Clip(int64(c.rec.RTT().SRTT() / time.Microsecond)),
-		Unsent: trace.Clip(c.unsent()), Pacing: uint64(c.pacedAt()), Delivery: c.count.rate,
+		Unsent: trace.Clip(c.unsent()), Pacing: uint64(c.PacingRate()), Delivery: c.count.rate,
 	}
 	if c.cc != nil {
 		e.Cwnd = trace.Clip(c.cc.Window())

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -23,6 +24,8 @@ type ListenConfig struct {
 	// Functions and Congestion name the TCP implementation and the congestion control; "": the cohort's or the
 	// stack's default.
 	Functions, Congestion string
+	// MaxPacingRate of its connections, see [Conn.SetMaxPacingRate]; 0: the stack's.
+	MaxPacingRate pacing.Rate
 	// MaxConns bounds the listener's open connections; 0: no bound but the shards'.
 	MaxConns int
 }

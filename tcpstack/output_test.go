@@ -101,7 +101,7 @@ func (s *drain) Closed(*Conn, error) {}
 // that is always full, with superframes and without.
 func TestEqualShares(t *testing.T) {
 	for _, tso := range []bool{true, false} {
-		p := newPair(t, Config{})
+		p := newPair(t, Config{Functions: FunctionsBase}) // not paced: only the ring decides
 		p.delay = 100 * time.Microsecond
 		wire := &narrow{Device: p.db, p: p, rate: 200_000}
 		p.b.dev = wire

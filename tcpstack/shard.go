@@ -39,6 +39,7 @@ type Shard struct {
 	reused   bool
 	batch    batch
 	mtus     mtuCache
+	egress   egress
 	inbox    inbox
 	blocks   stream.BlockPool
 	frames   [receiveBudget]link.Frame
@@ -135,7 +136,9 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 }
 
 // Deadline is when the shard has to take its next turn, if nothing arrives before.
-func (s *Shard) Deadline() mono.Time { return min(s.wheel.Next(), s.syns.Deadline()) }
+func (s *Shard) Deadline() mono.Time {
+	return min(s.wheel.Next(), s.syns.Deadline(), s.egress.wake)
+}
 
 func fireTimer(t *pacing.Timer) {
 	c := t.User.(*Conn)

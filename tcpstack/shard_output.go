@@ -1,5 +1,7 @@
 package tcpstack
 
+import "ocaserve/tcpstack/mono"
+
 // quantum is what a turn is worth, in bytes: nearly a superframe, so that connections with much to send
 // take turns frame by frame. Who has overdrawn by all of it sits one turn out, which happens in less than
 // every tenth turn: a turn costs O(1).
@@ -19,7 +21,8 @@ const headerCost = 52
 func (s *Shard) output() (bool, error) {
 	moved, err := s.flush()
 	budget := outputBudget
-	for budget > 0 && err == nil && !s.pend.empty() {
+	s.egress.wake = mono.Never
+	for budget > 0 && err == nil && !s.pend.empty() && s.egress.mayEgress(s.now) {
 		if !s.batch.hasRoom() {
 			var m bool
 			if m, err = s.flush(); !s.batch.hasRoom() {
@@ -50,9 +53,10 @@ func (s *Shard) outputNext() int {
 		s.pend.push(s.pend.pop())
 		return headerCost
 	}
-	before := s.stats.BytesSent
+	before, segments := s.stats.BytesSent, s.stats.SegmentsSent
 	more := !c.gone && c.output(s.now)
 	cost := int(s.stats.BytesSent-before) + headerCost
+	s.egress.sent(s.now, int64(s.stats.BytesSent-before+headerCost*(s.stats.SegmentsSent-segments)))
 	c.deficit -= int32(cost)
 	switch {
 	case !more:

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
@@ -28,6 +29,9 @@ type Config struct {
 	MaxHalfOpen      int   // entries of the SYN cache per shard; 0: 4096; beyond: SYN cookies
 	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB, or half of its budget
 	MemoryBudget     int64 // bytes that connections may hold, each shard its share; 0: 512 MiB per shard
+
+	MaxPacingRate pacing.Rate // of each new connection, see Conn.SetMaxPacingRate; 0: none
+	EgressRate    pacing.Rate // what all shards together send, see egress.go; 0: no cap
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	ECN        ECN              // explicit congestion notification of new connections
@@ -102,11 +106,13 @@ func New(cfg Config, queues []link.Device) (*Stack, error) {
 	for _, a := range cfg.Addrs {
 		st.addrs[wire.AddrFrom(a)] = true
 	}
+	egress := newEgressCap(cfg.EgressRate, len(queues))
 	for i, dev := range queues {
 		s, err := newShard(st, i, dev)
 		if err != nil {
 			return nil, err
 		}
+		s.egress.init(egress, i)
 		st.shards = append(st.shards, s)
 	}
 	return st, nil

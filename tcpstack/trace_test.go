@@ -168,7 +168,7 @@ func TestTraceMatch(t *testing.T) {
 
 // TestTraceOverrun has nobody reading: the oldest events are overwritten and counted, and nothing waits.
 func TestTraceOverrun(t *testing.T) {
-	p := newPair(t, Config{})
+	p := newPair(t, Config{Functions: FunctionsBase})
 	turn := bulk(p)
 	tr, err := p.b.stack.StartTrace(TraceConfig{Events: 64, Chunks: 1})
 	if err != nil {
@@ -193,7 +193,7 @@ func TestTraceOverrun(t *testing.T) {
 
 // TestTraceAllocations has somebody reading.
 func TestTraceAllocations(t *testing.T) {
-	p := newPair(t, Config{})
+	p := newPair(t, Config{Functions: FunctionsBase})
 	turn := bulk(p)
 	tr, err := p.b.stack.StartTrace(TraceConfig{})
 	if err != nil {

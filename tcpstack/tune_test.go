@@ -13,7 +13,8 @@ import (
 func TestTuningKeepsUpWithSlowStart(t *testing.T) {
 	run := func(rtt time.Duration, first int) (time.Duration, int) {
 		w := newWorld(t, 1, netsim.DumbbellConfig{RTT: rtt, Rate: goldenRate, BDPs: 8},
-			Config{ReceiveBuffer: first, MaxReceiveBuffer: 32 << 20})
+			// Not paced: the window alone decides when bytes leave.
+			Config{ReceiveBuffer: first, MaxReceiveBuffer: 32 << 20, Functions: FunctionsBase})
 		most := 0
 		d := w.download(0, goldenData, len(goldenData))
 		w.run(time.Minute, func() bool {

@@ -32,6 +32,7 @@ type Ack struct {
 
 	InRecovery bool // the state after this ACK is CWR, Recovery or Loss
 	AppLimited bool // the application, not the window, limited what was in flight
+	Spread     bool // pacing did: the rest of the window waits for its departure
 
 	Rate RateSample
 }

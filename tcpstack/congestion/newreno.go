@@ -94,7 +94,7 @@ func (c *reno) SetMSS(mss int) {
 // every segment.
 //
 // A window that was not half used proves nothing about the path (RFC 7661 section 4.2), whatever held the
-// sender back: the application or the receiver's window.
+// sender back: the application or the receiver's window; unless the rest of it only waits for its departure.
 func (c *reno) usable(e Ack) int64 {
 	n := e.Delivered
 	switch {
@@ -107,7 +107,7 @@ func (c *reno) usable(e Ack) int64 {
 	if c.initial() && c.hystart.acked(e) {
 		c.ssthresh = c.cwnd // RFC 9406 section 4.2: "enter congestion avoidance by setting the ssthresh to the current cwnd"
 	}
-	if e.AppLimited || 2*e.InFlight < c.cwnd {
+	if e.AppLimited || 2*e.InFlight < c.cwnd && !e.Spread {
 		return 0
 	}
 	return n

@@ -81,8 +81,9 @@ func TestNewRenoValidation(t *testing.T) {
 	tell(t, []step{
 		{"half used", acked(5000, 5000), 15_000, math.MaxInt64},
 		{"less than half", acked(5000, 7499), 15_000, math.MaxInt64},
-		{"limited by the application", func(c *NewReno) { c.Acked(1, Ack{Delivered: 5000, InFlight: 15_000, AppLimited: true}) }, 15_000, math.MaxInt64},
-		{"grow", acked(85_000, 15_000), 100_000, math.MaxInt64},
+		{"less than half, since the rest of the window waits for its departure", func(c *NewReno) { c.Acked(1, Ack{Delivered: 1000, InFlight: 7499, Spread: true}) }, 16_000, math.MaxInt64},
+		{"limited by the application", func(c *NewReno) { c.Acked(1, Ack{Delivered: 5000, InFlight: 16_000, AppLimited: true}) }, 16_000, math.MaxInt64},
+		{"grow", acked(84_000, 16_000), 100_000, math.MaxInt64},
 		{"idle before any loss", func(c *NewReno) { c.Idle(1) }, 10_000, math.MaxInt64},
 		{"grow", acked(90_000, 10_000), 100_000, math.MaxInt64},
 		{"lost", lost(100_000), 50_000, 50_000},

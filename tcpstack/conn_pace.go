@@ -1,0 +1,212 @@
+package tcpstack
+
+import (
+	"math"
+	"time"
+
+	"ocaserve/pacing"
+	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/mono"
+)
+
+// Linux's factors over cwnd/srtt, in per cent: sysctl tcp_pacing_ss_ratio and tcp_pacing_ca_ratio
+// (tcp_update_pacing_rate).
+const (
+	paceSlowStart = 200 // a rate that doubles per round trip must not hold back the window that does
+	paceAvoidance = 120
+)
+
+// tsoRTTLog is Linux's sysctl tcp_tso_rtt_log: a burst grows by 64 KiB shifted right by the number of
+// 512 us units in the smallest round trip (tcp_tso_autosize).
+const tsoRTTLog = 9
+
+// A pacer is a connection's state of pacing. Rates count payload: what was appended, TLS records with their
+// headers, but not TCP's and IP's headers. (Linux counts those too.) Retransmissions count.
+type pacer struct {
+	pacing.Pacer
+	max    pacing.Rate      // SO_MAX_PACING_RATE; 0: none
+	ranges *pacing.Schedule // of parts of the stream; nil: none
+	asked  bool             // the rate in force is one of those two, not congestion control's
+}
+
+// limited reports whether somebody asked for a rate, beyond congestion control's.
+func (p *pacer) limited() bool { return p.max > 0 || p.ranges != nil }
+
+// initPace takes over what listener and stack are configured with, once c is established.
+func (c *Conn) initPace() {
+	if c.pace.max != 0 { // set already by whoever opened c
+		return
+	}
+	c.pace.max = c.shard.stack.cfg.MaxPacingRate
+	if l := c.listener; l != nil && l.cfg.MaxPacingRate > 0 {
+		c.pace.max = l.cfg.MaxPacingRate
+	}
+}
+
+// SetMaxPacingRate bounds the rate of what c sends, in bytes of payload per second, from now on; 0: no bound
+// (SO_MAX_PACING_RATE). It holds for every TCP implementation, paced or not.
+func (c *Conn) SetMaxPacingRate(r pacing.Rate) {
+	c.pace.max = max(r, 0)
+	c.repace(c.shard.now)
+}
+
+// MaxPacingRate is what SetMaxPacingRate set.
+func (c *Conn) MaxPacingRate() pacing.Rate { return c.pace.max }
+
+// PacingRate is the rate at which c sends now (tcpi_pacing_rate); 0: unpaced.
+func (c *Conn) PacingRate() pacing.Rate { return c.pace.Rate() }
+
+// PaceRange gives what is appended from here on a pace of its own, after FreeBSD's TCP_HYBRID_PACING. From and To
+// count from the next byte to be appended; To 0 stands for an end unknown yet. EndPace ends it. It reports false,
+// and nothing changes, if the range lies within an earlier one.
+func (c *Conn) PaceRange(r pacing.Range) bool {
+	at := c.queue.End()
+	r.From += at
+	if r.To == 0 || r.To > math.MaxInt64-at {
+		r.To = math.MaxInt64
+	} else {
+		r.To += at
+	}
+	if c.pace.ranges == nil {
+		c.pace.ranges = new(pacing.Schedule)
+	}
+	ok := c.pace.ranges.Add(r)
+	c.repace(c.shard.now)
+	return ok
+}
+
+// EndPace makes the last range that PaceRange began end behind the last byte appended.
+func (c *Conn) EndPace() {
+	if c.pace.ranges != nil {
+		c.pace.ranges.End(c.queue.End())
+		c.repace(c.shard.now)
+	}
+}
+
+// repace applies a rate that somebody changed now, rather than at the next departure. What waits for the old
+// one is looked at again.
+func (c *Conn) repace(now mono.Time) {
+	if c.cc == nil { // not established: output will ask
+		return
+	}
+	c.setPace(now)
+	if c.timers[timerPace].IsSet() {
+		c.stopTimer(timerPace)
+		c.wantOutput()
+	}
+}
+
+// mayLeave is how many of n bytes may leave now. If none may, timerPace is set to when they may: c is not on
+// the pending list meanwhile. Unpaced connections pay the comparison.
+func (c *Conn) mayLeave(now mono.Time, n int64) int64 {
+	if !c.fn.Paced && !c.pace.limited() {
+		return n
+	}
+	// The rate is taken at a departure: until then the last burst pays for itself at the rate at which it left.
+	if now >= c.pace.Next() {
+		c.setPace(now)
+	}
+	ready := c.pace.Ready(now)
+	if ready >= n {
+		return n
+	}
+	if ready -= ready % int64(c.snd.mss); ready > 0 {
+		return ready
+	}
+	c.setTimer(timerPace, c.pace.Next())
+	return 0
+}
+
+// spread reports whether what congestion control allows is only waiting for its departure: then it is the window that
+// limits what is in flight, and neither the application nor a rate that somebody asked for.
+func (c *Conn) spread() bool { return c.timers[timerPace].IsSet() && !c.pace.asked }
+
+// paceSent books what leaves, the offsets [from, to). Tail loss probes get here without asking mayLeave: they must
+// not wait (RFC 8985 section 7), what comes after pays for them.
+func (c *Conn) paceSent(now mono.Time, from, to int64) {
+	if c.pace.Rate() == 0 {
+		return
+	}
+	if c.pace.ranges == nil || from < c.rec.Next() { // a retransmission goes at the rate of what is new
+		c.pace.Sent(now, to-from)
+		return
+	}
+	// A rate ends with the last byte of its range, in the middle of a burst too: the rest pays at the next one's.
+	for from < to {
+		_, until := c.pace.ranges.At(now, from)
+		n := min(to, until) - from
+		c.pace.Sent(now, n)
+		if from += n; from == until {
+			c.setPaceAt(now, from)
+		}
+	}
+}
+
+// setPace takes the rate that is in force for the next byte.
+func (c *Conn) setPace(now mono.Time) { c.setPaceAt(now, c.rec.Next()) }
+
+func (c *Conn) setPaceAt(now mono.Time, off int64) {
+	p := &c.pace
+	limit := p.max
+	if p.ranges != nil {
+		r, _ := p.ranges.At(now, off)
+		limit = slower(limit, r)
+		if p.ranges.Len() == 0 {
+			p.ranges = nil
+		}
+	}
+	rate, quantum := c.paceByWindow(off)
+	p.asked = limit > 0 && (rate == 0 || limit < rate)
+	if p.asked {
+		rate, quantum = limit, pacing.Quantum(limit, c.snd.mss)
+	}
+	p.SetRate(now, rate, quantum)
+}
+
+// slower is the lower of two rates, of which 0 is none.
+func slower(a, b pacing.Rate) pacing.Rate {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// paceByWindow is the rate and the burst of congestion control: its own rate, or a multiple of the window per round
+// trip. 0: none.
+//
+// The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
+// it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
+// departures would only hold back what each ACK makes room for.
+func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
+	initial := congestion.InitialWindow(c.snd.mss)
+	if c.fn == nil || !c.fn.Paced || off < initial {
+		return 0, 0
+	}
+	if p, ok := c.cc.(congestion.Pacer); ok {
+		r = pacing.Rate(p.PacingRate())
+		return r, c.paceBurst(r)
+	}
+	// Just after a reduction the ACKs of the larger flight still set the pace, as in Linux.
+	wnd, srtt := max(c.window(), c.rec.Flight()), c.rec.RTT().SRTT()
+	if wnd <= initial || srtt <= 0 {
+		return 0, 0
+	}
+	ratio := int64(paceAvoidance)
+	if t, ok := c.cc.(congestion.Thresholder); ok && c.cc.Window() < t.SSThresh()/2 {
+		ratio = paceSlowStart
+	}
+	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, srtt.Microseconds())))
+	if quantum = c.paceBurst(r); wnd <= quantum {
+		return 0, 0
+	}
+	return r, quantum
+}
+
+// paceBurst is the burst at a rate that congestion control chose. A short round trip adds to it: below 512 us it is a
+// whole superframe, since there pacing would cost the CPU more than it spares the queues, which hold what is in flight
+// anyway.
+func (c *Conn) paceBurst(r pacing.Rate) int64 {
+	mss, units := int64(c.snd.mss), min(c.rec.RTT().MinRTT()/time.Microsecond>>tsoRTTLog, 62)
+	n := min(pacing.Quantum(r, c.snd.mss)+int64(pacing.MaxQuantum)>>units, pacing.MaxQuantum)
+	return max(n-n%mss, 2*mss)
+}
