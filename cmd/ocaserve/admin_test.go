@@ -132,6 +132,8 @@ func TestAdmin(t *testing.T) {
 	}
 	wantIn(t, text, "State Recv-Q Send-Q", "198.18.0.2:"+s.port.String(), "127.0.0.1:")
 	wantIn(t, say(t, "ss", "-i"), "cubic", "cwnd:", "bytes_sent:", "stack:rack", "limit:", "busy:")
+	wantIn(t, say(t, "ss", "-tin"), "cwnd:")
+	wantIn(t, say(t, "ss", "-tan"), "ESTAB")
 	wantIn(t, say(t, "ss", "--json", "--server", strconv.Itoa(os.Getpid())), `"snd_cwnd":`, `"limits":{`, `"state":"ESTAB"`)
 	wantIn(t, say(t, "ss", "-t", "time-wait", "-H"), "")
 	if text := say(t, "ss", "-H", "sport = :1"); text != "" {

@@ -17,7 +17,7 @@ import (
 type ssFlags struct {
 	adminFlags
 	Info     bool     `short:"i" help:"Show what TCP knows of each connection, with the names of ss -ti and the time under each limit."`
-	State    string   `short:"t" default:"connected" placeholder:"STATE" help:"Connections in a state: established, time-wait, ...; connected: all but closed, synchronized: without syn-sent too, big: without time-wait, all."`
+	State    string   `short:"t" default:"connected" placeholder:"STATE" help:"Connections in a state: established, time-wait, ...; connected: all but closed, synchronized: without syn-sent too, big: without time-wait, all. -ti and -tan work as with ss."`
 	JSON     bool     `name:"json" help:"One JSON object per connection; sizes in bytes, times in nanoseconds, names as in Linux's tcp_info."`
 	NoHeader bool     `short:"H" help:"No header line."`
 	Filter   []string `arg:"" optional:"" name:"filter" help:"Which: sport = :443, dport != :80, dst 192.0.2.0/24, src ADDR:PORT, joined by and, or, not and parentheses."`
@@ -44,6 +44,7 @@ type connView struct {
 }
 
 func (f *ssFlags) run(_ context.Context, stdout io.Writer) error {
+	f.habits()
 	args := ssArgs{Info: f.Info || f.JSON, State: f.State, Filter: strings.Join(f.Filter, " ")}
 	if _, err := args.match(); err != nil {
 		return usageError{err}
@@ -65,6 +66,18 @@ func (f *ssFlags) run(_ context.Context, stdout io.Writer) error {
 		return printJSON(stdout, all)
 	}
 	return printConns(stdout, all, !f.NoHeader)
+}
+
+// habits lets ss -ti, -tan and -tin mean what they do there: our -t takes a state, and finds letters.
+func (f *ssFlags) habits() {
+	if f.State == "" || strings.Trim(f.State, "aino") != "" {
+		return
+	}
+	letters := f.State
+	f.Info, f.State = f.Info || strings.Contains(letters, "i"), "connected"
+	if strings.Contains(letters, "a") {
+		f.State = "all"
+	}
 }
 
 func printJSON(w io.Writer, all []connView) error {

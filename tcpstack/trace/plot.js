@@ -107,9 +107,10 @@ function shares(c, a, b) {
 }
 
 function layout() {
-  const w = Math.max($("stage").clientWidth, 480), left = 82, right = 12, gap = 12, heights = {
-    seq: Math.max(340, Math.min(560, innerHeight * 0.44)), win: 190, rtt: 140, rate: 150, limit: 60,
+  const w = Math.max($("stage").clientWidth, 480), left = 82, right = 22, gap = 11, heights = {
+    seq: 0, win: 160, rtt: 110, rate: 120, limit: 60,
   };
+  heights.seq = Math.max(300, Math.min(640, innerHeight - 700)); // all of it in the window, if that is high enough
   let y = 4;
   panels = Object.entries(heights).map(([name, h]) => {
     const p = { name, x: left, y, w: w - left - right, h };
@@ -205,16 +206,11 @@ function rateClip(c) {
   return a.hi * 8 || Infinity;
 }
 
-// The rate of acknowledgements, over bins of a hundredth of the view or half a round trip.
+// The rate of acknowledgements over the last round trip, or the last hundredth of the view if that is longer.
 function goodput(c) {
-  const out = new Line(), n = Math.max(8, Math.min(120, Math.floor((view.b - view.a) / ((c.srtt.v.at(-1) || 1e-3) / 2))));
-  const step = (view.b - view.a) / n, at = t => { const i = lower(c.ack.t, t); return i ? c.ack.v[i - 1] : c.first; };
-  for (let k = 0, was = at(view.a); k < n; k++) {
-    const a = view.a + k * step, now = at(a + step);
-    if (a < c.end && a + step > 0) { out.t.push(a); out.v.push(Math.max(0, now - was) / step); }
-    was = now;
-  }
-  out.t.push(Math.min(view.b, c.end)); out.v.push(out.v.at(-1) ?? 0);
+  const out = new Line(), w = Math.max(c.srtt.v.at(-1) || 1e-3, (view.b - view.a) / 100), step = (view.b - view.a) / 240;
+  const at = t => { const i = lower(c.ack.t, t); return i ? c.ack.v[i - 1] : c.first; };
+  for (let t = Math.max(view.a, 0); t <= Math.min(view.b, c.end); t += step) out.put(t, Math.max(0, at(t) - at(t - w)) / w);
   return out;
 }
 

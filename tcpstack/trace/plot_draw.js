@@ -116,12 +116,13 @@ function diamonds(g, s, view, X, Y, r) {
 function dots(g, T, V, view, X, Y) {
   const [i0, i1] = span(T, view);
   let px = NaN, py = NaN;
+  const r = i1 - i0 < 400 ? 1.75 : 1;
   g.beginPath();
   for (let i = i0; i < i1; i++) {
     const x = Math.round(X(T[i]) * 2) / 2, y = Math.round(Y(V[i]) * 2) / 2;
     if (x === px && y === py) continue;
     px = x; py = y;
-    g.rect(x - 1, y - 1, 2, 2);
+    g.rect(x - r, y - r, 2 * r, 2 * r);
   }
   g.fill();
 }
@@ -138,7 +139,7 @@ function frame(g, p, view, X, yaxis, css, last) {
     if (last) g.fillText(tt(v), x, p.y + p.h + 7);
   }
   if (yaxis) {
-    const ty = ticks(yaxis.lo, yaxis.hi, p.h / 34), text = yaxis.text(ty.step, Math.max(Math.abs(yaxis.lo), Math.abs(yaxis.hi)));
+    const ty = ticks(yaxis.lo, yaxis.hi, p.h / 28), text = yaxis.text(ty.step, Math.max(Math.abs(yaxis.lo), Math.abs(yaxis.hi)));
     g.textAlign = "right"; g.textBaseline = "middle";
     for (const v of ty.list) {
       const y = Math.round(p.y + p.h - (v - yaxis.lo) / (yaxis.hi - yaxis.lo) * p.h) + 0.5;
