@@ -260,7 +260,7 @@ func TestAdminProtocol(t *testing.T) {
 	for request, want := range map[string]string{
 		"\n":                                  `{"error":"a request is a line such as`,
 		"GET / HTTP/1.1\r\n":                  `{"error":"a request is a line such as`,
-		`{"verb":"fly"}` + "\n":               `{"error":"unknown verb \"fly\"; there are: info, ss, trace`,
+		`{"verb":"fly"}` + "\n":               `{"error":"unknown verb \"fly\"; there are: `,
 		`{"verb":"ss","args":{"x":1}}` + "\n": `{"error":"json: unknown field`,
 		`{"verb":"ss","args":{"state":"x"}}` + "\n":     `{"error":"unknown state`,
 		`{"verb":"trace","args":{"filter":"x"}}` + "\n": `{"error":"filter:`,
