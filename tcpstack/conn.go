@@ -52,6 +52,7 @@ type Conn struct {
 	in    stream.Reassembly
 	ecn   ecnState
 	mtu   mtuState
+	fast  fastState
 
 	limits limits
 	count  counters

@@ -14,10 +14,11 @@ import (
 
 // Bits of Info.Options, with Linux's values.
 const (
-	InfoTimestamps = 1 // TCPI_OPT_TIMESTAMPS
-	InfoSACK       = 2 // TCPI_OPT_SACK
-	InfoWScale     = 4 // TCPI_OPT_WSCALE
-	InfoECN        = 8 // TCPI_OPT_ECN
+	InfoTimestamps = 1  // TCPI_OPT_TIMESTAMPS
+	InfoSACK       = 2  // TCPI_OPT_SACK
+	InfoWScale     = 4  // TCPI_OPT_WSCALE
+	InfoECN        = 8  // TCPI_OPT_ECN
+	InfoSynData    = 32 // TCPI_OPT_SYN_DATA
 )
 
 // InfoNoSsthresh is Info.SndSsthresh before the first loss: TCP_INFINITE_SSTHRESH.
@@ -138,6 +139,9 @@ func (c *Conn) infoOptions() (o int) {
 	}
 	if c.ecn.on {
 		o |= InfoECN
+	}
+	if c.fast.data {
+		o |= InfoSynData
 	}
 	return o
 }

@@ -144,10 +144,11 @@ func (c *Conn) inputReset(now mono.Time, seg *wire.Segment) bool {
 		c.finish(nil)
 		return true
 	}
-	if c.state == StateSynReceived { // after a simultaneous open: "connection refused"
+	if c.state == StateSynReceived && !c.fast.pending { // after a simultaneous open: "connection refused"
 		c.finish(ErrRefused)
 		return true
 	}
+	c.leaveFast(true)
 	c.finish(ErrReset)
 	return true
 }
@@ -169,6 +170,10 @@ func (c *Conn) inputCrossed(now mono.Time, seg *wire.Segment) bool {
 	if seg.Flags&(wire.SYN|wire.RST) != wire.SYN || seg.Seq != c.rcv.irs {
 		return false
 	}
+	if c.fast.pending {
+		c.repeatSynAck(now)
+		return true
+	}
 	if seg.Flags&wire.ACK != 0 {
 		if !c.inputSynReceived(now, seg) {
 			return true
@@ -186,8 +191,10 @@ func (c *Conn) inputSynReceived(now mono.Time, seg *wire.Segment) bool {
 		c.shard.sendReset(&c.flow, seg)
 		return false
 	}
+	if !c.fast.pending { // there the application has been at work already
+		c.raise(eventWritable)
+	}
 	c.established(now, seg)
-	c.raise(eventWritable)
 	return true
 }
 

@@ -19,7 +19,7 @@ import (
 //     (mtuReact). Three losses make its size too much.
 //  4. When no size is left that is worth a try the search rests for ten minutes.
 //
-// What is found out is kept for the next connections to the same host (mtuCache).
+// What is found out is kept for the next connections to the same host.
 
 // MTUProbing says when the path's MTU is searched with probes (Linux: tcp_mtu_probing).
 type MTUProbing uint8
@@ -44,6 +44,13 @@ const (
 // mtuSizes are sizes that paths have: tunnels over Ethernet, PPPoE, Ethernet, FDDI, jumbo frames. Probing only
 // these, a search takes few probes (RFC 4821 section 7.3 suggests such a list).
 var mtuSizes = [...]int{576, 1006, 1280, 1360, 1400, 1420, 1440, 1460, 1472, 1480, 1492, 1500, 2002, 4352, 8166, 9000, 16110, 65535}
+
+// mtuEntry is what a shard remembers of the path to a host. To forget it costs a search, nothing else.
+type mtuEntry struct {
+	mtu   int       // works, bytes
+	high  int       // nothing larger does
+	until mono.Time // not believed any more then
+}
 
 // mtuState is a connection's search.
 type mtuState struct {
@@ -75,7 +82,7 @@ func (c *Conn) mtuStart(now mono.Time) {
 		return
 	}
 	c.mtu.high = c.mtuLimit()
-	if e, ok := c.shard.mtus.get(now, c.flow.Remote); ok {
+	if e, ok := c.shard.opens.mtus.get(c.flow.Remote); ok && now < e.until {
 		c.snd.pmtu, c.mtu.high = min(c.snd.pmtu, e.mtu), min(c.mtu.high, e.high)
 		c.mtu.searching, c.mtu.raiseAt = e.high > e.mtu, e.until
 		c.setMSS()
@@ -199,7 +206,7 @@ func (c *Conn) mtuFound(now mono.Time) {
 
 // mtuRemember keeps what was found for the next connections; high is the largest size that may work.
 func (c *Conn) mtuRemember(now mono.Time, high int) {
-	c.shard.mtus.put(c.flow.Remote, mtuEntry{mtu: c.snd.pmtu, high: high, until: now.Add(mtuRest)})
+	c.shard.opens.mtus.put(c.flow.Remote, mtuEntry{mtu: c.snd.pmtu, high: high, until: now.Add(mtuRest)})
 }
 
 // transmitMTUProbe sends the new bytes of r as one segment.

@@ -72,10 +72,16 @@ func (c *Conn) sendSyn(now mono.Time) {
 		o.TSVal, o.TSEcr = c.tsNow(now), c.rcv.tsRecent
 	}
 	if flags&wire.ACK != 0 {
-		seg.Ack = c.rcv.seqOf(0)
+		seg.Ack = c.rcv.seqOf(c.rcvNext())
+		seg.Window = uint16(min(c.in.Room(), 0xffff)) // less than it may be, where the SYN brought data
+		c.rcv.edge = max(c.rcv.edge, c.rcvNext()+int64(seg.Window))
 		o.HasWScale = c.snd.scale > 0 || c.rcv.scale > 0
 	}
-	c.shard.sendControl(&c.flow, &seg)
+	if n := c.fastSyn(now, &seg); n > 0 {
+		c.emitData(&seg, 0, n)
+	} else {
+		c.shard.sendControl(&c.flow, &seg)
+	}
 	c.setTimer(timerRetransmit, now.Add(synRTO<<c.snd.synTries))
 	c.snd.synTries++
 	c.snd.lastSent = now
@@ -96,7 +102,7 @@ func (s *Shard) announcedMSS(flow *wire.Flow) uint16 {
 // inputSynSent is RFC 9293 section 3.10.7.3.
 func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 	acked := seg.Flags&wire.ACK != 0
-	if acked && seg.Ack != c.snd.seqOf(0) { // first: SEG.ACK =< ISS or SEG.ACK > SND.NXT
+	if acked && !c.fastCovers(seg.Ack) { // first: SEG.ACK =< ISS or SEG.ACK > SND.NXT
 		c.shard.sendReset(&c.flow, seg)
 		return
 	}
@@ -117,6 +123,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	c.established(now, seg)
+	c.fastAnswered(now, seg)
 	c.raise(eventWritable)
 	c.rcv.ackNow = true
 	c.inputText(now, seg)
@@ -169,7 +176,11 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 	}
 	c.snd.maxWnd = c.snd.wnd
 	c.noteWindow()
-	c.startSending(now)
+	if c.fast.pending {
+		c.fastEstablished(now, seg)
+	} else {
+		c.startSending(now)
+	}
 	if c.snd.closing {
 		c.CloseWrite()
 	}

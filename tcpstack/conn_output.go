@@ -21,7 +21,7 @@ func (c *Conn) wantOutput() {
 // no other function answers whether something is to be sent.
 func (c *Conn) output(now mono.Time) bool {
 	sack := c.opt.sack && (c.in.Holes() > 0 || c.rcv.twice.To > 0)
-	if c.state.synchronized() && c.state != StateTimeWait && !(sack && c.rcv.ackNow) {
+	if (c.state.synchronized() || c.fast.pending) && c.state != StateTimeWait && !(sack && c.rcv.ackNow) {
 		if c.outputProbe(now) || c.outputRetransmit(now) || c.outputNew(now) {
 			c.limit(now, trace.LimitDevice)
 			return true

@@ -78,6 +78,9 @@ func (c *Conn) deadline() mono.Time {
 
 // syncRetransmitTimer takes over recovery's deadline.
 func (c *Conn) syncRetransmitTimer() {
+	if c.fast.pending { // the timer is the SYN-ACK's (RFC 7413 section 4.2.2); data follows when it is acknowledged
+		return
+	}
 	at := c.rec.Deadline()
 	if at == mono.Never {
 		c.stopTimer(timerRetransmit)

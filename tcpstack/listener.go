@@ -26,6 +26,11 @@ type ListenConfig struct {
 	Functions, Congestion string
 	// MaxPacingRate of its connections, see [Conn.SetMaxPacingRate]; 0: the stack's.
 	MaxPacingRate pacing.Rate
+	// FastOpen is how many connections may be in the hands of the application before their handshake is over
+	// (RFC 7413; Linux: TCP_FASTOPEN, bounded by tcp_max_fastopen_qlen); 0, the default: none. The data in a SYN
+	// may arrive twice, as two connections, when the network repeats the SYN: only for what can be done twice
+	// without harm (section 2.1), such as a TLS ClientHello.
+	FastOpen int
 	// MaxConns bounds the listener's open connections; 0: no bound but the shards'.
 	MaxConns int
 }
@@ -36,6 +41,8 @@ type Listener struct {
 	cfg   ListenConfig
 	key   listenKey
 	open  atomic.Int64 // connections open
+
+	fastPending atomic.Int64 // Fast Open connections that are not established yet
 }
 
 // listenKey is an address and port; the zero address stands for any.

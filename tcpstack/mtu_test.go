@@ -7,7 +7,6 @@ import (
 
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/link"
-	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -197,23 +196,20 @@ func TestNextMTU(t *testing.T) {
 	}
 }
 
-// The cache of hosts is bounded, and forgets.
-func TestMTUCache(t *testing.T) {
-	var m mtuCache
+// The cache of hosts is bounded, and forgets the oldest.
+func TestHostCache(t *testing.T) {
+	var m hostCache[int]
 	host := func(i int) wire.Addr { return wire.Addr{15: byte(i), 14: byte(i >> 8)} }
 	for i := range 5000 {
-		m.put(host(i), mtuEntry{mtu: i, until: mono.Time(100)})
-		m.put(host(i), mtuEntry{mtu: i, until: mono.Time(100)})
+		m.put(host(i), i)
+		m.put(host(i), i)
 	}
-	if len(m.hosts) != mtuCacheSize || len(m.order) != mtuCacheSize {
+	if len(m.hosts) != hostCacheSize || len(m.order) != hostCacheSize {
 		t.Fatalf("%d hosts, %d in order", len(m.hosts), len(m.order))
 	}
 	for i := range 5000 {
-		if e, ok := m.get(99, host(i)); ok != (i >= 5000-mtuCacheSize) || ok && e.mtu != i {
+		if e, ok := m.get(host(i)); ok != (i >= 5000-hostCacheSize) || ok && e != i {
 			t.Fatalf("host %d: %+v %v", i, e, ok)
 		}
-	}
-	if _, ok := m.get(100, host(4999)); ok {
-		t.Error("it does not forget")
 	}
 }

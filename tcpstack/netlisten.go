@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -99,7 +100,11 @@ func (nl *netListener) Addr() net.Addr { return tcpAddr(nl.l.Addr()) }
 // DialFrom opens a connection from local to remote. A zero port in local picks a free one. The error is a
 // *net.OpError around ErrRefused, ErrTimeout or the context's.
 func (st *Stack) DialFrom(ctx context.Context, local, remote netip.AddrPort) (net.Conn, error) {
-	n, err := st.dial(ctx, local, remote)
+	return st.dialFrom(ctx, local, remote, nil)
+}
+
+func (st *Stack) dialFrom(ctx context.Context, local, remote netip.AddrPort, early []byte) (net.Conn, error) {
+	n, err := st.dial(ctx, local, remote, early)
 	if err != nil {
 		return nil, &net.OpError{
 			Op: "dial", Net: "tcp", Source: tcpAddr(local), Addr: tcpAddr(remote), Err: err,
@@ -119,16 +124,16 @@ var errPortsBusy = fmt.Errorf("no free local port to this address: %w", syscall.
 
 var errTooMany = errors.New("too many connections")
 
-func (st *Stack) dial(ctx context.Context, local, remote netip.AddrPort) (*NetConn, error) {
+func (st *Stack) dial(ctx context.Context, local, remote netip.AddrPort, early []byte) (*NetConn, error) {
 	if !st.isLocal(wire.AddrFrom(local.Addr())) {
 		return nil, errors.New("the local address is not one of this stack")
 	}
 	if local.Port() != 0 {
-		return st.dialFlow(ctx, flowOf(local, remote))
+		return st.dialFlow(ctx, flowOf(local, remote), early)
 	}
 	for range dialTries {
 		port := uint16(ephemeralFirst + rand.N(ephemeralCount))
-		n, err := st.dialFlow(ctx, flowOf(netip.AddrPortFrom(local.Addr(), port), remote))
+		n, err := st.dialFlow(ctx, flowOf(netip.AddrPortFrom(local.Addr(), port), remote), early)
 		if !errors.Is(err, errPortsBusy) {
 			return n, err
 		}
@@ -144,10 +149,10 @@ func flowOf(local, remote netip.AddrPort) wire.Flow {
 }
 
 // dialFlow opens the flow on its shard and waits until it is established.
-func (st *Stack) dialFlow(ctx context.Context, flow wire.Flow) (*NetConn, error) {
+func (st *Stack) dialFlow(ctx context.Context, flow wire.Flow, early []byte) (*NetConn, error) {
 	n := newNetConn()
 	started := make(chan error, 1)
-	st.owner(&flow).Post(MessageFunc(func(s *Shard) { started <- s.open(flow, n) }))
+	st.owner(&flow).Post(MessageFunc(func(s *Shard) { started <- s.open(flow, n, early) }))
 	select {
 	case err := <-started:
 		if err != nil {
@@ -187,8 +192,13 @@ func (n *NetConn) opened() (bool, error) {
 }
 
 // open starts an active open on the shard.
-func (s *Shard) open(flow wire.Flow, n *NetConn) error {
-	c, err := s.Dial(flow.LocalAddrPort(), flow.RemoteAddrPort(), n)
+func (s *Shard) open(flow wire.Flow, n *NetConn, early []byte) (err error) {
+	var c *Conn
+	if len(early) > 0 {
+		c, err = s.DialFast(flow.LocalAddrPort(), flow.RemoteAddrPort(), n, stream.Bytes(early))
+	} else {
+		c, err = s.Dial(flow.LocalAddrPort(), flow.RemoteAddrPort(), n)
+	}
 	n.c = c
 	return err
 }

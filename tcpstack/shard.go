@@ -38,7 +38,7 @@ type Shard struct {
 	afterISS wire.Seq           // the next connection opened must begin beyond this, if reused is set
 	reused   bool
 	batch    batch
-	mtus     mtuCache
+	opens    openState
 	egress   egress
 	inbox    inbox
 	blocks   stream.BlockPool
@@ -208,6 +208,7 @@ func (s *Shard) remove(c *Conn) {
 	if c.trace != nil {
 		s.release(c)
 	}
+	c.leaveFast(false)
 	if c.listener != nil {
 		c.listener.open.Add(-1)
 	}

@@ -47,6 +47,9 @@ func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire
 	}
 	e := syn.NewEntry(*flow, seg, s.newISS(now, flow))
 	e.ECN = ecn
+	if s.answerFast(now, l, &e, seg) {
+		return
+	}
 	tsval := syn.TSVal(now, s.stack.isn.TSOffset(flow))
 	if !s.syns.Add(now, &e) {
 		e.ECN = e.ECN && e.TS
@@ -78,6 +81,9 @@ func (s *Shard) sendSynAck(e *syn.Entry, tsval uint32) {
 	o.SACKPermitted = e.SACK
 	if o.HasTS = e.TS; o.HasTS {
 		o.TSVal, o.TSEcr = tsval, e.TSRecent
+	}
+	if e.FastOpen {
+		o.FastOpen = s.opens.fast.Make(s.now, &e.Flow)
 	}
 	s.sendControl(&e.Flow, &seg)
 }
@@ -148,18 +154,7 @@ func (s *Shard) makeRoom() bool {
 
 // accept makes the connection of a completed handshake and gives it the segment that completed it.
 func (s *Shard) accept(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segment) {
-	c := s.newConn(&e.Flow, nil)
-	c.listener = l
-	c.move(evPassiveOpen)
-	c.snd.iss, c.rcv.irs = e.ISS, e.IRS
-	c.rcv.edge = int64(c.synWindow())
-	c.rcv.tsRecent, c.rcv.tsRecentAt = e.TSRecent, now
-	c.opt.timestamps, c.opt.sack = e.TS, e.SACK
-	c.opt.tsOffset = s.stack.isn.TSOffset(&e.Flow)
-	c.opt.peerMSS = peerMSS(e.MSS, e.Flow.Local.Is4())
-	c.agreeScale(e.HasWScale, e.WScale)
-	c.setMSS()
-	c.ecn.on = e.ECN
+	c := s.newAccepted(now, l, e)
 	c.snd.synTries = e.Retries + 1
 	if e.Again {
 		c.snd.synTries++
@@ -173,4 +168,21 @@ func (s *Shard) accept(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segme
 	if !c.gone {
 		c.input(now, seg)
 	}
+}
+
+// newAccepted makes a connection in SYN-RECEIVED.
+func (s *Shard) newAccepted(now mono.Time, l *Listener, e *syn.Entry) *Conn {
+	c := s.newConn(&e.Flow, nil)
+	c.listener = l
+	c.move(evPassiveOpen)
+	c.snd.iss, c.rcv.irs = e.ISS, e.IRS
+	c.rcv.edge = int64(c.synWindow())
+	c.rcv.tsRecent, c.rcv.tsRecentAt = e.TSRecent, now
+	c.opt.timestamps, c.opt.sack = e.TS, e.SACK
+	c.opt.tsOffset = s.stack.isn.TSOffset(&e.Flow)
+	c.opt.peerMSS = peerMSS(e.MSS, e.Flow.Local.Is4())
+	c.agreeScale(e.HasWScale, e.WScale)
+	c.setMSS()
+	c.ecn.on = e.ECN
+	return c
 }

@@ -141,6 +141,7 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 	s.blocks.Init(stream.PoolConfig{MaxBytes: st.cfg.MaxReassembly})
 	s.syns = syn.NewCache(syn.Config{Entries: st.cfg.MaxHalfOpen, Key: st.cfg.Secret})
 	s.cookies = syn.NewCookies(st.cfg.Secret, st.isn)
+	s.opens.fast = syn.NewFastOpen(st.cfg.Secret)
 	return s, nil
 }
 

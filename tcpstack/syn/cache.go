@@ -80,6 +80,7 @@ const (
 	slotTS
 	slotECN
 	slotAgain
+	slotFastOpen
 )
 
 // NewCache returns an empty cache.

@@ -42,6 +42,7 @@ func TestCacheKeeps(t *testing.T) {
 		e := entry(i)
 		e.HasWScale, e.SACK, e.TS = i&1 != 0, i&2 != 0, i&4 != 0
 		e.WScale, e.ECN, e.Again = uint8(i%15), i&8 != 0, i&16 != 0
+		e.FastOpen = i&32 != 0
 		if !c.Add(now, &e) {
 			t.Fatalf("entry %d refused", i)
 		}

@@ -8,6 +8,7 @@
 //  4. The ACK arrives: [Cache.Lookup] finds the [Entry], the connection is made, [Cache.Remove] frees the place.
 //  5. If Add had no room, [Cookies.Make] folds the entry into the SYN-ACK's sequence number and timestamp
 //     instead, and [Cookies.Check] gets it back from the ACK.
+//  6. [FastOpen] makes and checks the cookies with which a client may send data in its SYN (RFC 7413).
 //
 // Everything here belongs to one shard and is not safe for concurrent use. Nothing reads a clock.
 package syn

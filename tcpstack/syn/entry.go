@@ -17,6 +17,7 @@ type Entry struct {
 	SACK      bool   // the peer takes SACK
 	TS        bool   // the peer offered timestamps, so both directions use them
 	TSRecent  uint32 // TS: the peer's last TSVal, to be echoed
+	FastOpen  bool   // the SYN-ACK gives a Fast Open cookie (RFC 7413 section 4.1.2)
 	ECN       bool   // both ends agreed on ECN (RFC 3168 section 6.1.1)
 
 	// Sent is when the SYN-ACK was sent last, to the microsecond; Retries how often it was sent again. Only

@@ -36,7 +36,7 @@ func (c *Cache) put(l uint32, e *Entry) {
 		flow: e.Flow, irs: e.IRS, iss: e.ISS, tsRecent: e.TSRecent, mss: e.MSS,
 		scale: e.WScale & 15,
 		flags: slotUsed | flag(e.HasWScale, slotWScale) | flag(e.SACK, slotSACK) | flag(e.TS, slotTS) |
-			flag(e.ECN, slotECN) | flag(e.Again, slotAgain),
+			flag(e.ECN, slotECN) | flag(e.Again, slotAgain) | flag(e.FastOpen, slotFastOpen),
 	}
 	c.n++
 	c.link(l)
@@ -59,6 +59,7 @@ func (c *Cache) entry(s *slot) Entry {
 		TS:        s.flags&slotTS != 0,
 		ECN:       s.flags&slotECN != 0,
 		Again:     s.flags&slotAgain != 0,
+		FastOpen:  s.flags&slotFastOpen != 0,
 		Sent:      c.sentAt(s),
 		Retries:   s.scale >> 4,
 	}

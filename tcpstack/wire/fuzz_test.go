@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 )
 
@@ -124,6 +125,7 @@ func FuzzICMP(f *testing.F) {
 // FuzzEmit goes the other way: any values must be emitted within the room promised and read back the same.
 func FuzzEmit(f *testing.F) {
 	f.Add(uint32(1), uint32(2), uint8(ACK), uint8(1), uint16(0), uint8(0), uint8(3), uint32(9), []byte("data"))
+	f.Add(uint32(1), uint32(2), uint8(SYN), uint8(15), uint16(1460), uint8(7), uint8(2), uint32(9), []byte("GET"))
 	f.Add(uint32(1), uint32(2), uint8(SYN), uint8(15), uint16(1460), uint8(14), uint8(0), uint32(9), []byte{})
 	f.Fuzz(func(t *testing.T, seq, ack uint32, flags, which uint8, mss uint16, scale, blocks uint8, ts uint32, payload []byte) {
 		h := IPHeader{Src: addr("192.0.2.9"), Dst: addr("192.0.2.1"), Protocol: ProtoTCP}
@@ -136,6 +138,11 @@ func FuzzEmit(f *testing.F) {
 			o.MSS, o.SACKPermitted = mss, which&2 != 0
 			if o.HasWScale = which&4 != 0; o.HasWScale {
 				o.WScale = scale % 15
+			}
+			if which&8 != 0 {
+				o.FastOpen = NewFastOpen(make([]byte, []int{0, 4, 8, 14, 16}[int(blocks)%5]))
+				binary.BigEndian.PutUint32(o.FastOpen.Data[:], ts)
+				clear(o.FastOpen.Data[o.FastOpen.Len:])
 			}
 		} else {
 			o.NSACK = blocks % 4

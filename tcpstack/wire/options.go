@@ -2,7 +2,7 @@ package wire
 
 import "encoding/binary"
 
-// TCP option kinds (RFC 9293 section 3.1, RFC 7323, RFC 2018).
+// TCP option kinds (RFC 9293 section 3.1, RFC 7323, RFC 2018, RFC 7413).
 const (
 	optEnd           = 0
 	optNOP           = 1
@@ -11,6 +11,7 @@ const (
 	optSACKPermitted = 4
 	optSACK          = 5
 	optTimestamps    = 8
+	optFastOpen      = 34
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 // It accepts what Linux accepts: an option whose length is below 2 or runs past the header ends the walk,
 // and the segment is kept with what was found before; a known option of the wrong length is skipped; of
 // two of a kind the last counts. MSS, window scale and SACK-permitted count on SYN only (RFC 9293 section
-// 3.7.1, RFC 7323 section 2.2, RFC 2018 section 2), SACK on others only: a SYN acknowledges nothing yet.
+// 3.7.1, RFC 7323 section 2.2, RFC 2018 section 2, RFC 7413 section 2), SACK on others only: a SYN acknowledges nothing yet.
 func parseOptions(b []byte, syn bool, o *Options) {
 	for len(b) > 0 {
 		switch b[0] {
@@ -69,6 +70,10 @@ func (o *Options) set(kind uint8, v []byte, syn bool) {
 		if syn && len(v) == 0 {
 			o.SACKPermitted = true
 		}
+	case optFastOpen:
+		if syn {
+			o.setFastOpen(v)
+		}
 	}
 }
 
@@ -76,6 +81,14 @@ func (o *Options) setTimestamps(v []byte) {
 	o.HasTS = true
 	o.TSVal = binary.BigEndian.Uint32(v)
 	o.TSEcr = binary.BigEndian.Uint32(v[4:])
+}
+
+// setFastOpen takes over a cookie of a length that there is (RFC 7413 section 4.1.1); any other is ignored.
+// We deviate: the experimental kind 254 of before the RFC is not known.
+func (o *Options) setFastOpen(v []byte) {
+	if len(v) == 0 || len(v) >= 4 && len(v) <= MaxFastOpen && len(v)%2 == 0 {
+		o.FastOpen = NewFastOpen(v)
+	}
 }
 
 // setSACK takes over the blocks of a SACK option; 40 bytes of options cannot hold more than four.
@@ -102,6 +115,9 @@ func (o *Options) fixedLen() int {
 	}
 	if o.HasWScale {
 		n += 4
+	}
+	if o.FastOpen.Has {
+		n += o.FastOpen.size()
 	}
 	return n
 }
@@ -132,6 +148,9 @@ func putOptions(b []byte, o *Options) int {
 		binary.BigEndian.PutUint32(b[n:], optNOP<<24|optWScale<<16|3<<8|uint32(o.WScale))
 		n += 4
 	}
+	if o.FastOpen.Has {
+		n += putFastOpen(b[n:], &o.FastOpen)
+	}
 	if o.NSACK > 0 {
 		n += putSACK(b[n:], o, o.sackFit(n))
 	}
@@ -156,6 +175,19 @@ func putTimestamps(b []byte, o *Options) int {
 		return 4
 	}
 	return 0
+}
+
+// size is the option's length, padded.
+func (f *FastOpen) size() int { return (2 + int(f.Len) + 3) &^ 3 }
+
+// putFastOpen writes the cookie, or the request for one, padded with NOPs.
+func putFastOpen(b []byte, f *FastOpen) int {
+	n := f.size()
+	b[0], b[1] = optFastOpen, 2+f.Len
+	for i := 2 + copy(b[2:], f.Cookie()); i < n; i++ {
+		b[i] = optNOP
+	}
+	return n
 }
 
 // putSACK writes the first n blocks.

@@ -51,7 +51,28 @@ type Options struct {
 	TSVal, TSEcr  uint32
 	NSACK         uint8
 	SACK          [4]SACKBlock // the first NSACK are valid, most recent first (RFC 2018 section 4)
+	FastOpen      FastOpen     // on SYN only (RFC 7413)
 }
+
+// FastOpen is the Fast Open option (RFC 7413 section 2): a cookie, or without one the request for it.
+type FastOpen struct {
+	Has  bool
+	Len  uint8 // bytes of Data; 0: a request
+	Data [MaxFastOpen]byte
+}
+
+// MaxFastOpen is the longest Fast Open cookie (RFC 7413 section 4.1.1: 4 to 16 bytes, an even number).
+const MaxFastOpen = 16
+
+// NewFastOpen is the option with a cookie, which is cut at MaxFastOpen; none makes a request.
+func NewFastOpen(cookie []byte) FastOpen {
+	f := FastOpen{Has: true}
+	f.Len = uint8(copy(f.Data[:], cookie))
+	return f
+}
+
+// Cookie is the option's cookie; it aliases f.
+func (f *FastOpen) Cookie() []byte { return f.Data[:f.Len] }
 
 // A Segment is a TCP segment: its header as values and its payload by reference. A parsed segment's
 // Payload aliases the frame it came from.
