@@ -26,6 +26,7 @@ type rack struct {
 	edge    int64     // the originals below it were sent before RACK.segment
 	oldest  mono.Time // no retransmission that is under way was sent before
 	latest  mono.Time // the last transmission, as stamp gave it
+	now     mono.Time // the last ACK
 
 	round   int64  // RACK.dsack_round; -1: none
 	expired int64  // next at the last time-out
@@ -118,6 +119,7 @@ func (v *evidence) selected(e *burst, end int64) {
 // update is the rest of step 2, RACK_update. RACK.rtt is the most recent one, whether or not the segment is
 // the latest that was ever sent.
 func (k *rack) update(now mono.Time, v *evidence) {
+	k.now = now
 	if v.reordered {
 		k.seen = true
 		k.times++

@@ -49,7 +49,9 @@ func (e *burst) waits() bool { return e.mark&(lost|rexmit) == lost }
 // We deviate: a last hole that has been retransmitted already is not sent a third time.
 //
 // With RACK there is no rule 3, since time decides about holes. Rule 4 stays, for a tail of which nothing was
-// heard yet: it is the loss probe that RFC 8985 section 7.2 has only outside of recovery, without the wait.
+// heard yet: it is the loss probe that RFC 8985 section 7.2 has only outside of recovery. We deviate: it waits
+// until the segment's own ACK can have come, the least round trip. Else that ACK would be taken for the
+// probe's, and what was retransmitted between the two for lost once more.
 func (s *Sender) Rescue(max int64) (stream.Range, bool) {
 	if s.state != Recovery || !s.sack || max <= 0 {
 		return stream.Range{}, false
@@ -75,7 +77,8 @@ func (s *Sender) rescueLast(all []burst, n int64) (stream.Range, bool) {
 	if i >= 0 && all[i].mark&sacked != 0 && !s.rack.on {
 		i--
 	}
-	if i < 0 || all[i].mark&(rexmit|sacked) != 0 {
+	early := i >= 0 && s.rack.on && s.rack.now.Sub(all[i].sent) < s.rtt.MinRTT()
+	if i < 0 || all[i].mark&(rexmit|sacked) != 0 || early {
 		return stream.Range{}, false
 	}
 	s.rescued = s.recover
