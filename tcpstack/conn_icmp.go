@@ -40,6 +40,9 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 	if mtu < floor && !c.flow.Local.Is4() {
 		return // RFC 8201 section 4: "a node MUST NOT reduce its estimate [...] below the IPv6 minimum link MTU"
 	}
+	if c.snd.pmtu < c.shard.batch.caps.MTU && mtu < c.snd.pmtu {
+		mtu = mtuPlateau(mtu)
+	}
 	mtu = max(mtu, floor)
 	if mtu >= c.snd.pmtu {
 		if c.mtu.to != 0 && mtu < c.mtu.size { // a router answers our probe: its loss says the rest
@@ -56,6 +59,19 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 		c.syncRetransmitTimer()
 		c.wantOutput()
 	}
+}
+
+// mtuPlateau is the largest usual size up to mtu. From the second error on we go by those: a path narrows once or
+// twice, and each message has everything in flight sent again. One forged for every byte between Ethernet and the
+// floor (RFC 5927 section 7) would have it sent a thousand times; so it is a dozen.
+func mtuPlateau(mtu int) int {
+	at := 0
+	for _, size := range mtuSizes {
+		if size <= mtu {
+			at = size
+		}
+	}
+	return at
 }
 
 // setMSS computes the payload of a full segment: what the peer announced and the path carries, less the
