@@ -37,7 +37,7 @@ var list = []entry{
 	{"4193", "Unique Local IPv6 Unicast Addresses", background, false, ""},
 	{"4291", "IP Version 6 Addressing Architecture", background, false, ""},
 	{"4443", "ICMPv6", partly, false, "echo, unreachable and packet too big"},
-	{"4653", "Improving the Robustness of TCP to Non-Congestion Events", planned, true, ""},
+	{"4653", "Improving the Robustness of TCP to Non-Congestion Events", implemented, true, "the careful variant, in the base stack"},
 	{"4821", "Packetization Layer Path MTU Discovery", implemented, true, ""},
 	{"4862", "IPv6 Stateless Address Autoconfiguration", background, false, ""},
 	{"4987", "TCP SYN Flooding Attacks and Common Mitigations", implemented, false, "SYN cache and SYN cookies"},
