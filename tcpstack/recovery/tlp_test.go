@@ -229,15 +229,24 @@ func TestRTORestart(t *testing.T) {
 // A tail that has just been sent is no tail to rescue: its own ACK would be taken for the rescue's, and the
 // retransmission of before for lost once more (RFC 6675 section 4 rule 4 with RFC 8985 section 3.4).
 func TestRescueWaitsForRoundTrip(t *testing.T) {
-	x := tell(t, Config{SACK: true, Detector: DetectorRACK})
-	x.s.SampleRTT(x.now, 40*ms)
-	x.send(5000)
-	x.advance(40 * ms)
-	x.ack(0, sack(1000, 4000), "sacked 3000, lost 1000, entered, rtt 40ms")
-	x.lost(mss, 0, 1000)
-	x.send(2000) // all there is
-	x.rescue(0, 0)
-	x.advance(40*ms + ms)
+	start := func() *story {
+		x := tell(t, Config{SACK: true, Detector: DetectorRACK})
+		x.s.SampleRTT(x.now, 40*ms)
+		x.send(5000)
+		x.advance(39 * ms)
+		x.send(2000) // all there is
+		x.advance(ms)
+		x.ack(0, sack(1000, 4000), "sacked 3000, lost 1000, entered, rtt 40ms")
+		x.lost(mss, 0, 1000)
+		x.rescue(0, 0)
+		x.advance(40 * ms)
+		return x
+	}
+	x := start() // the segments before the retransmission, sent a little earlier
+	x.ack(0, sack(1000, 7000), "sacked 3000, rtt 41ms")
+	x.ack(7000, nil, "acked 7000, delivered 1000, exited")
+
+	x = start() // the tail is lost in truth
 	x.ack(0, sack(1000, 6000), "sacked 2000, rtt 41ms")
 	x.rescue(6000, 7000)
 	x.ack(6000, nil, "acked 6000, delivered 1000, partial")
