@@ -31,6 +31,7 @@ var (
 	alone = regexp.MustCompile(`(?:^|[(:;.] ?|, |\band |\bof |\bis |\bin |\bas |\bby )\(?((?:[Ss]ections?|[Aa]ppendix) ` +
 		item + `(?:(?:, | and |, and | or | to )` + item + `)*)( of RFC ?\d+)?`)
 
+	plural   = regexp.MustCompile(`\b(step|rule)s\b`)
 	numbered = regexp.MustCompile(`^\d \((\d\.\d{1,2})\)$`)
 
 	one     = regexp.MustCompile(item + `|\(\d+\)`)
@@ -110,7 +111,7 @@ func split(text string) []string {
 		case "equation", "equations":
 			p = "equation " + p
 		}
-		p = strings.Replace(p, "steps", "step", 1)
+		p = plural.ReplaceAllString(p, "$1")
 		if rule := numbered.FindStringSubmatch(p); rule != nil { // RFC 6298 section 5 (5.7)
 			p = rule[1]
 		}

@@ -9,6 +9,17 @@ type entry struct {
 	note   string // what is missing or stands elsewhere, a clause without a full stop
 }
 
+// homes are files that follow one document: section numbers without a name are its own.
+var homes = map[string]string{
+	"tcpstack/congestion/bbr*.go":     "draft-ietf-ccwg-bbr",
+	"tcpstack/congestion/cubic*.go":   "9438",
+	"tcpstack/congestion/hystart*.go": "9406",
+	"tcpstack/recovery/rack*.go":      "8985",
+	"tcpstack/recovery/tlp*.go":       "8985",
+	"tcpstack/recovery/ncr*.go":       "4653",
+	"tcpstack/recovery/prr*.go":       "9937",
+}
+
 // list has every document that a comment of the module names.
 var list = []entry{
 	{"768", "User Datagram Protocol", background, false, ""},
@@ -89,13 +100,13 @@ var list = []entry{
 	{"9110", "HTTP Semantics", partly, false, "GET and HEAD, ranges, conditions"},
 	{"9112", "HTTP/1.1", partly, false, "an origin's side; requests with a coded body are refused"},
 	{"9293", "Transmission Control Protocol (TCP)", implemented, true, "urgent data is ordinary data"},
-	{"9406", "HyStart++: Modified Slow Start for TCP", planned, true, ""},
+	{"9406", "HyStart++: Modified Slow Start for TCP", implemented, true, ""},
 	{"9438", "CUBIC for Fast and Long-Distance Networks", implemented, true, ""},
 	{"9525", "Service Identity in TLS", background, false, ""},
 	{"9846", "The Transport Layer Security (TLS) Protocol Version 1.3", background, false, "RFC 8446 as revised"},
 	{"9937", "Proportional Rate Reduction for TCP", implemented, true, ""},
 	{"draft-cheng-iccrg-delivery-rate-estimation", "Delivery Rate Estimation", implemented, false, "as draft-ietf-ccwg-bbr has it"},
-	{"draft-ietf-ccwg-bbr", "BBR Congestion Control", planned, false, ""},
+	{"draft-ietf-ccwg-bbr", "BBR Congestion Control", implemented, true, "BBRv3"},
 	{"draft-ietf-opsawg-pcap", "PCAP Capture File Format", implemented, false, ""},
 	{"draft-ietf-opsawg-pcapng", "PCAP Now Generic (pcapng) Capture File Format", implemented, false, ""},
 }

@@ -77,8 +77,8 @@ func resolve(name string, remarks []remark) []cite {
 	return found
 }
 
-// adopt gives the sections that no document in their comment claims to the only document the file names, or to the
-// first one of them of which this very section is named elsewhere. What stays in doubt is left out.
+// adopt gives the sections that no document in their comment claims to the file's home, or to the first document it names
+// of which this very section is named elsewhere. What stays in doubt is left out.
 func adopt(files map[string][]cite) (all []cite) {
 	known := map[mention]bool{}
 	docs := map[string][]string{} // by file, in the order of their first naming
@@ -89,8 +89,8 @@ func adopt(files map[string][]cite) (all []cite) {
 			}
 		}
 		for i := range cites {
-			if c := &cites[i]; c.doc == "" && len(docs[name]) == 1 {
-				c.doc = docs[name][0]
+			if c := &cites[i]; c.doc == "" {
+				c.doc = home(name, docs[name])
 			}
 			known[cites[i].mention] = true
 		}
@@ -106,6 +106,19 @@ func adopt(files map[string][]cite) (all []cite) {
 		}
 	}
 	return all
+}
+
+// home is the document whose sections a file's bare numbers are: as the list says, or the only one that it names.
+func home(name string, docs []string) string {
+	for pattern, doc := range homes {
+		if ok, _ := path.Match(pattern, name); ok {
+			return doc
+		}
+	}
+	if len(docs) == 1 {
+		return docs[0]
+	}
+	return ""
 }
 
 func owner(docs []string, section string, known map[mention]bool) string {
