@@ -127,12 +127,9 @@ func (c *Conn) paceSent(now mono.Time, from, to int64) {
 	if c.pace.Rate() == 0 {
 		return
 	}
-	if c.pace.ranges == nil || from < c.rec.Next() { // a retransmission goes at the rate of what is new
-		c.pace.Sent(now, to-from)
-		return
-	}
-	// A rate ends with the last byte of its range, in the middle of a burst too: the rest pays at the next one's.
-	for from < to {
+	// A rate ends with the last byte of its range, in the middle of a burst too: the rest pays at the next one's. A
+	// retransmission goes at the rate of what is new.
+	for isNew := from >= c.rec.Next(); isNew && from < to && c.pace.ranges != nil; {
 		_, until := c.pace.ranges.At(now, from)
 		n := min(to, until) - from
 		c.pace.Sent(now, n)
@@ -140,6 +137,7 @@ func (c *Conn) paceSent(now mono.Time, from, to int64) {
 			c.setPaceAt(now, from)
 		}
 	}
+	c.pace.Sent(now, to-from)
 }
 
 // setPace takes the rate that is in force for the next byte.

@@ -49,6 +49,7 @@ func (s *server) openOrigin() (err error) {
 		Catalogue: s.catalogue, Cache: s.cache, Wall: time.Now, Mode: mode,
 		Log: s.log, Listing: s.opts.listing,
 	}
+	s.opts.link.paceFlags.applyOrigin(&opts)
 	if s.certs != nil {
 		opts.TLS = &ktls.ServerConfig{Certs: s.certs, MinVersion: ktls.TLS12}
 		if s.opts.tls.Min == "1.3" {

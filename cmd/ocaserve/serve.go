@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 // netFlags choose the link and the addresses; demo and serve share them.
 type netFlags struct {
 	tcpFlags
+	paceFlags
 	seeFlags
 	Net    string `enum:"auto,tun,relay" default:"auto" help:"Link: ${enum}. auto takes tun where permitted, else relay."`
 	Addr   string `default:"198.18.0.2/24" placeholder:"ADDR/LEN" help:"The stack's own address (${default}). The host's side of a TUN gets the subnet's first address."`
@@ -131,7 +133,7 @@ func (n netFlags) options() (linkOptions, error) {
 	if n.Shards < 0 || n.Shards > 256 {
 		return linkOptions{}, usagef("--shards %d is out of range; use 1..256", n.Shards)
 	}
-	if err := n.check(); err != nil {
+	if err := errors.Join(n.tcpFlags.check(), n.paceFlags.check()); err != nil {
 		return linkOptions{}, err
 	}
 	if n.Shards == 0 {

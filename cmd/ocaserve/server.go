@@ -155,6 +155,7 @@ func (s *server) openLink() (err error) {
 		cfg.MemoryBudget /= 2
 	}
 	s.opts.link.tcpFlags.apply(&cfg)
+	s.opts.link.paceFlags.apply(&cfg)
 	s.stack, err = tcpstack.New(cfg, s.link.stack.Queues())
 	return err
 }

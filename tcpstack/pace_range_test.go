@@ -1,0 +1,235 @@
+package tcpstack
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"ocaserve/pacing"
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+// pacedPair is one connection whose departures are logged.
+type pacedPair struct {
+	*pair
+	client, server *app
+	sent           departures
+}
+
+func newPacedPair(t *testing.T, cfg Config) *pacedPair {
+	p := &pacedPair{pair: newPair(t, cfg)}
+	p.client, p.server = p.connect()
+	p.run(100*time.Millisecond, nil)
+	p.db.drop = logTo(p)
+	return p
+}
+
+// logTo begins a log of what the server sends.
+func logTo(p *pacedPair) func(*link.Frame) bool {
+	log := departureLog{}
+	return func(f *link.Frame) bool {
+		log.see(p.now, f.Data, f.Len())
+		p.sent = *log[40000]
+		return false
+	}
+}
+
+func (p *pacedPair) send(n int) {
+	for ; n > 0; n -= min(n, len(endlessData)) {
+		p.server.c.Append(stream.Bytes(endlessData[:min(n, len(endlessData))]))
+	}
+}
+
+// timeOf is when the byte at off left.
+func (p *pacedPair) timeOf(off int64) mono.Time {
+	i := 0
+	for i+1 < len(p.sent.sum) && p.sent.sum[i+1] <= off {
+		i++
+	}
+	return p.sent.at[i]
+}
+
+// Two responses with rates of their own on one connection, and one without: each takes the time that its own
+// rate asks for, to within a burst, and the third is as fast as an unpaced connection.
+func TestPaceRangeEndsWithItsLastByte(t *testing.T) {
+	p := newPacedPair(t, Config{Functions: FunctionsBase})
+	c := p.server.c
+	const size = 1_000_000
+	p.send(size) // opens the window
+	p.run(2*time.Second, nil)
+	p.sent = departures{}
+	p.db.drop = logTo(p)
+	for _, r := range []pacing.Rate{2_000_000, 8_000_000, 0} {
+		if r > 0 && !c.PaceRange(pacing.Range{Rate: r}) {
+			t.Fatal("refused")
+		}
+		p.send(size)
+		if r > 0 {
+			c.EndPace()
+		}
+	}
+	p.run(10*time.Second, func() bool { return p.sent.last == 3*size })
+	if p.sent.last != 3*size {
+		t.Fatalf("%d bytes left", p.sent.last)
+	}
+	for i, want := range []time.Duration{500 * time.Millisecond, 125 * time.Millisecond} {
+		got := p.timeOf(int64(i+1)*size - 1).Sub(p.timeOf(int64(i) * size))
+		if off := (got - want).Abs(); off > 2*time.Millisecond {
+			t.Errorf("response %d took %v, want %v", i, got, want)
+		}
+	}
+	// The third begins when the second's last burst is paid for; then the window alone limits it.
+	if got := p.timeOf(2 * size).Sub(p.timeOf(2*size - 1)); got > 2*time.Millisecond {
+		t.Errorf("the third response waits %v", got)
+	}
+	if got := p.timeOf(3*size - 1).Sub(p.timeOf(2 * size)); got > 100*time.Millisecond {
+		t.Errorf("the third response took %v: a rate has leaked", got)
+	}
+	if c.PacingRate() != 0 || c.pace.ranges != nil {
+		t.Errorf("the connection is left at %v with ranges %v", c.PacingRate(), c.pace.ranges)
+	}
+}
+
+// A response held up by its peer catches up to its deadline, and no faster than Max.
+func TestPaceRangeCatchesUp(t *testing.T) {
+	p := newPacedPair(t, Config{})
+	c := p.server.c
+	start := p.now
+	const size = 2_000_000
+	c.PaceRange(pacing.Range{To: size, Rate: 1_000_000, Deadline: start.Add(2 * time.Second), CatchUp: true, Max: 4_000_000})
+	p.client.pause = true // the window closes at some 64 KB
+	p.send(size)
+	p.run(time.Second, nil)
+	if p.sent.last > 200_000 {
+		t.Fatalf("%d bytes left: the client holds nothing up", p.sent.last)
+	}
+	p.client.pause = false
+	p.client.Readable(p.client.c)
+	p.run(3*time.Second, func() bool { return p.sent.last == size })
+	took := p.timeOf(size - 1).Sub(start)
+	if took > 2*time.Second || took < 1900*time.Millisecond {
+		t.Errorf("the last byte left after %v, the deadline was 2s", took)
+	}
+}
+
+// SetMaxPacingRate takes effect at once, in both directions, and holds for retransmissions; probes and pure
+// ACKs do not wait.
+func TestSetMaxPacingRateAtOnce(t *testing.T) {
+	p := newPacedPair(t, Config{Functions: FunctionsBase})
+	c := p.server.c
+	c.SetMaxPacingRate(1000) // three seconds for a burst
+	p.send(500_000)
+	p.run(time.Second, nil)
+	if p.sent.last != pacing.Quantum(1000, c.snd.mss) {
+		t.Fatalf("%d bytes left", p.sent.last)
+	}
+	if c.pending || !c.timers[timerPace].IsSet() {
+		t.Error("a connection that waits for its departure stands in line")
+	}
+	c.SetMaxPacingRate(0)
+	p.run(time.Second, func() bool { return p.sent.last == 500_000 })
+	if p.sent.last != 500_000 {
+		t.Errorf("%d bytes left without a rate: the wait for the old one goes on", p.sent.last)
+	}
+}
+
+// rack spreads a window over the round trip: after the first window no burst is larger than its quantum, and
+// base lets all go at once.
+func TestWindowIsSpread(t *testing.T) {
+	for _, fn := range []string{FunctionsRack, FunctionsBase} {
+		p := newPacedPair(t, Config{Functions: fn})
+		p.send(3_000_000)
+		most, quantum := int64(0), int64(0)
+		p.run(5*time.Second, func() bool {
+			quantum = max(quantum, p.server.c.pace.Quantum())
+			return p.sent.last == 3_000_000
+		})
+		for i := 1; i+1 < len(p.sent.sum); i++ {
+			if p.sent.sum[i] > 200_000 {
+				most = max(most, p.sent.sum[i+1]-p.sent.sum[i])
+			}
+		}
+		t.Logf("%s: bursts of at most %d bytes, quantum %d, cwnd %d", fn, most, quantum, p.server.c.cc.Window())
+		if fn == FunctionsRack && (most > 2*quantum || quantum > pacing.MaxQuantum) || fn == FunctionsBase && most < 100_000 {
+			t.Errorf("%s: bursts of %d bytes, quantum %d", fn, most, quantum)
+		}
+	}
+}
+
+// The cap holds to within a burst, and the connections share it equally, in the order of the line.
+func TestEgressCap(t *testing.T) {
+	const rate = 25_000_000
+	c := newCrowd(t, 20*time.Microsecond, Config{EgressRate: rate, Functions: FunctionsBase})
+	for i := range 20 {
+		c.open(uint16(1000+i), 0)
+	}
+	c.pass(500 * time.Millisecond)
+	start, before := c.now, map[uint16]int64{}
+	total := func() (n int64) {
+		st := &c.b.stats
+		return int64(st.BytesSent + headerCost*st.SegmentsSent)
+	}
+	n := total()
+	for port, d := range c.log {
+		before[port] = d.last
+	}
+	c.pass(500 * time.Millisecond)
+	got, want := float64(total()-n), rate*c.now.Sub(start).Seconds()
+	least, most := int64(math.MaxInt64), int64(0)
+	for port, d := range c.log {
+		least, most = min(least, d.last-before[port]), max(most, d.last-before[port])
+	}
+	t.Logf("%.0f bytes of %.0f; the connections got %d to %d", got, want, least, most)
+	if math.Abs(got-want) > 3*pacing.MaxQuantum {
+		t.Errorf("%.0f bytes left, the cap is %.0f", got, want)
+	}
+	if most-least > 4*pacing.MaxQuantum {
+		t.Errorf("the connections got %d to %d bytes", least, most)
+	}
+}
+
+// Shards that want all share the cap equally; what an idle one leaves goes to the others, and comes back when it
+// begins to send.
+func TestEgressSharesBetweenShards(t *testing.T) {
+	const rate = 8_000_000
+	cap := newEgressCap(rate, 4)
+	var shards [4]egress
+	for i := range shards {
+		shards[i].init(cap, i)
+	}
+	now := mono.Time(time.Hour)
+	// run lets each shard send what it wants, in bytes per second, for d, and returns what each sent.
+	run := func(d time.Duration, wants [4]int64) (sent [4]int64) {
+		const step = 100 * time.Microsecond
+		for end := now.Add(d); now < end; now = now.Add(step) {
+			elapsed := d - end.Sub(now) + step
+			for i := range shards {
+				for sent[i] < int64(float64(wants[i])*elapsed.Seconds()) && shards[i].mayEgress(now) {
+					shards[i].sent(now, 1500)
+					sent[i] += 1500
+				}
+			}
+		}
+		return sent
+	}
+	run(200*time.Millisecond, [4]int64{1e9, 1e9, 0, 0})
+	for _, c := range []struct{ wants, want [4]int64 }{
+		{[4]int64{1e9, 1e9, 1e9, 1e9}, [4]int64{2e6, 2e6, 2e6, 2e6}},
+		{[4]int64{1e9, 0, 0, 0}, [4]int64{7.6e6, 0, 0, 0}},
+		{[4]int64{1e9, 1e9, 1e6, 0}, [4]int64{3e6, 3e6, 1e6, 0}},
+	} {
+		run(100*time.Millisecond, c.wants)
+		got, sum := run(time.Second, c.wants), int64(0)
+		for i, n := range got {
+			sum += n
+			if n < c.want[i]*85/100 {
+				t.Errorf("wants %v: shard %d sent %d, want %d", c.wants, i, n, c.want[i])
+			}
+		}
+		if sum > rate+8*pacing.MaxQuantum {
+			t.Errorf("wants %v: %d bytes in a second", c.wants, sum)
+		}
+	}
+}
