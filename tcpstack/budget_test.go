@@ -9,6 +9,7 @@ import (
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/netsim"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/wire"
 )
 
 // A stalled client opens its connection and never reads.
@@ -336,5 +337,40 @@ func TestEvictionWaits(t *testing.T) {
 	p.s.Step(p.now)
 	if p.skip(); !hog.gone {
 		t.Error("never")
+	}
+}
+
+// Under pressure the send path still allocates nothing.
+func TestNoAllocationsUnderPressure(t *testing.T) {
+	p := newPair(t, Config{MemoryBudget: 1 << 20})
+	p.delay = 0
+	direct(p)
+	client, server := p.connect()
+	client.pause = true
+	hog := p.b.newConn(&wire.Flow{LocalPort: 1}, nil)
+	hog.queue.Append(stream.Bytes(make([]byte, 700<<10)))
+	var span stream.Span = stream.Bytes(make([]byte, 4<<10))
+	sent := 0
+	turn := func() {
+		for range 40 {
+			for server.c.Room() > 0 {
+				server.c.Append(span)
+				sent += span.Len()
+			}
+			p.b.Step(p.now)
+			p.a.Step(p.now)
+			client.c.Discard(client.c.Readable())
+		}
+		p.now += 1e6
+	}
+	for range 100 {
+		turn()
+	}
+	sent = 0
+	if n := testing.AllocsPerRun(200, turn); n != 0 {
+		t.Errorf("%v allocations in a turn", n)
+	}
+	if !p.b.mem.pressed || sent < 10<<20 {
+		t.Errorf("pressed %v, %d bytes sent: the measurement is void", p.b.mem.pressed, sent)
 	}
 }

@@ -14,6 +14,7 @@ type rightSizer struct {
 	start mono.Time // of this round; zero: nothing was read yet
 	from  int64     // offset read up to at its start
 	space int64     // bytes read in the busiest round so far
+	left  int       // bytes left unread by any read of it, at the least
 
 	rtt    time.Duration // as the receiver sees it; zero: no sample yet
 	echo   uint32        // the last timestamp echo used, each gives one sample
@@ -66,11 +67,13 @@ func (r *rightSizer) sample(m, handshake time.Duration) {
 
 // tuneReceive takes note that the application has read, and sizes the buffer once a round trip.
 func (c *Conn) tuneReceive(now mono.Time) {
-	r := &c.rcv.tune
+	r, left := &c.rcv.tune, c.in.Readable()
 	if !r.start.IsSet() {
-		r.start, r.from, r.space = now, c.in.Offset(), int64(10*c.snd.mss) // RFC 6928: the first flight
+		r.start, r.from, r.left = now, c.in.Offset(), left
+		r.space = int64(10 * c.snd.mss) // RFC 6928: the first flight
 		return
 	}
+	r.left = min(r.left, left)
 	rtt := c.receiverRTT()
 	elapsed := now.Sub(r.start)
 	if elapsed < rtt-rtt/8 { // the clock of the estimate is coarse, and a flight may come as one frame
@@ -80,11 +83,12 @@ func (c *Conn) tuneReceive(now mono.Time) {
 	if elapsed > 2*rtt { // somebody paused: what counts is the rate
 		copied = copied * int64(rtt) / int64(elapsed)
 	}
-	if copied > r.space {
+	// An application that has not once come near the end of what there is to read is what limits.
+	if copied > r.space && r.left <= c.rcv.limit/4 {
 		c.growReceive(r.rightSize(copied, int64(c.snd.mss)))
 		r.space = copied
 	}
-	r.start, r.from = now, c.in.Offset()
+	r.start, r.from, r.left = now, c.in.Offset(), left
 }
 
 // receiverRTT is the round trip to size the buffer for. A receiver that has sent nothing since knows the
