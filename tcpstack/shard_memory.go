@@ -38,7 +38,7 @@ type account struct {
 }
 
 const (
-	connCharge    = 2 << 10  // a connection with its congestion control and its place in the tables, bytes
+	connCharge    = 2560     // a connection with its congestion control and its place in the tables, bytes
 	minSendBuffer = 64 << 10 // bytes that may be queued whatever the congestion window is
 	minUnsent     = 32 << 10 // and never transmitted, whatever is in flight
 	shareParts    = 16       // of the free memory, what one connection may have unsent

@@ -90,7 +90,7 @@ func monoAt(d time.Duration) mono.Time { return mono.Time(d) }
 // The application, not the path, is the limit: where it leaves bytes unread all the time the buffer stays as it is,
 // even if the application takes more of them than before, at whatever pace it looks.
 func TestTuningForASlowApplication(t *testing.T) {
-	for _, every := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond} {
+	for _, every := range []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond} {
 		p := newPair(t, Config{})
 		client, server := p.connect()
 		client.pause = true
@@ -105,12 +105,12 @@ func TestTuningForASlowApplication(t *testing.T) {
 		}
 		read(1, time.Second)
 		limit, from := c.rcv.limit, c.in.Offset()
-		read(6, time.Second)
+		read(4, time.Second)
 		t.Logf("every %v: buffer %d", every, limit)
 		if c.rcv.limit != limit {
 			t.Errorf("every %v: the buffer has grown from %d to %d", every, limit, c.rcv.limit)
 		}
-		if n := c.in.Offset() - from; n < 5_700_000 {
+		if n := c.in.Offset() - from; n < 3_900_000 {
 			t.Errorf("every %v: only %d bytes were there to read", every, n)
 		}
 	}
