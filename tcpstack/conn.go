@@ -50,7 +50,6 @@ type Conn struct {
 	pace  pacer
 	queue stream.SendQueue
 	in    stream.Reassembly
-	ecn   ecnState
 	mtu   mtuState
 	fast  fastState
 
@@ -68,7 +67,8 @@ type Conn struct {
 	waitOn    *waitList // nil: none
 	listed    int32     // place in Shard.all
 	deficit   int32     // bytes left of c's turn to send, see Shard.outputNext
-	pending   bool      // on the shard's output list
+	ecn       ecnState
+	pending   bool // on the shard's output list
 	events    eventSet
 	inEvents  bool // on the shard's event list
 	gone      bool // removed from the flow table

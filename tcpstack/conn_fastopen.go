@@ -33,7 +33,7 @@ const (
 // fastState is a connection's part of Fast Open.
 type fastState struct {
 	synAt   mono.Time // client: when the SYN with data went out; server: the first SYN-ACK
-	sent    int64     // client: bytes in the SYN
+	sent    uint16    // client: bytes in the SYN
 	asked   bool      // client: wanted
 	pending bool      // server: in SYN-RECEIVED, with the application at work
 	again   bool      // server: the SYN came again
@@ -186,9 +186,9 @@ func (c *Conn) fastSyn(now mono.Time, seg *wire.Segment) int64 {
 		return 0
 	}
 	mss := min(h.mss, int(c.shard.announcedMSS(&c.flow)))
-	c.fast.sent = max(0, min(c.queue.Len(), int64(mss+20-seg.HeaderLen())))
-	c.fast.synAt = now
-	return c.fast.sent
+	n := max(0, min(c.queue.Len(), int64(mss+20-seg.HeaderLen())))
+	c.fast.sent, c.fast.synAt = uint16(n), now
+	return n
 }
 
 // fastCovers reports whether an acknowledgment in SYN-SENT is of our SYN, with any part of its data.

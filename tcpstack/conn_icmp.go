@@ -45,8 +45,8 @@ func (c *Conn) pathTooSmall(now mono.Time, m *wire.ICMP) {
 	}
 	mtu = max(mtu, floor)
 	if mtu >= c.snd.pmtu {
-		if c.mtu.to != 0 && mtu < c.mtu.size { // a router answers our probe: its loss says the rest
-			c.mtu.high, c.mtu.tries = mtu, mtuTries-1
+		if c.mtu.n != 0 && mtu < int(c.mtu.size) { // a router answers our probe: its loss says the rest
+			c.mtu.high, c.mtu.tries = uint16(mtu), mtuTries-1
 		}
 		return
 	}

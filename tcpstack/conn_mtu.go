@@ -54,10 +54,11 @@ type mtuEntry struct {
 
 // mtuState is a connection's search.
 type mtuState struct {
-	from, to  int64     // the probe in flight; to 0: none
-	size      int       // of its packet
-	high      int       // no larger one gets through (search_high); the low end is snd.pmtu
-	raiseAt   mono.Time // the search rests until then; 0: for good
+	from      int64     // where the probe in flight begins
+	raiseAt   uint32    // the search rests until then, in seconds of the clock; 0: for good
+	n         uint16    // the probe's payload; 0: none is in flight
+	size      uint16    // of its packet
+	high      uint16    // no larger one gets through (search_high); the low end is snd.pmtu
 	tries     uint8     // losses of a probe of size
 	stalls    uint8     // time-outs since the last progress
 	searching bool
@@ -65,8 +66,11 @@ type mtuState struct {
 	forgiven  bool // in a recovery that began with a lost probe, and did not reduce the window
 }
 
+// seconds is t in whole seconds of the clock.
+func seconds(t mono.Time) uint32 { return uint32(t / mono.Time(time.Second)) }
+
 // mtuLimit is the largest packet that makes sense: the interface's, or what carries the peer's MSS.
-func (c *Conn) mtuLimit() int { return min(c.shard.batch.caps.MTU, c.opt.peerMSS+c.ipLen()+20) }
+func (c *Conn) mtuLimit() int { return min(c.shard.batch.caps.MTU, 0xffff, c.opt.peerMSS+c.ipLen()+20) }
 
 func (c *Conn) ipLen() int {
 	if c.flow.Local.Is4() {
@@ -81,10 +85,10 @@ func (c *Conn) mtuStart(now mono.Time) {
 	if mode == MTUProbeOff {
 		return
 	}
-	c.mtu.high = c.mtuLimit()
+	c.mtu.high = uint16(c.mtuLimit())
 	if e, ok := c.shard.opens.mtus.get(c.flow.Remote); ok && now < e.until {
-		c.snd.pmtu, c.mtu.high = min(c.snd.pmtu, e.mtu), min(c.mtu.high, e.high)
-		c.mtu.searching, c.mtu.raiseAt = e.high > e.mtu, e.until
+		c.snd.pmtu, c.mtu.high = min(c.snd.pmtu, e.mtu), min(c.mtu.high, uint16(e.high))
+		c.mtu.searching, c.mtu.raiseAt = e.high > e.mtu, seconds(e.until)
 		c.setMSS()
 	} else if mode == MTUProbeAlways {
 		c.snd.pmtu, c.mtu.searching = min(c.snd.pmtu, c.basePMTU()), true
@@ -103,7 +107,7 @@ func (c *Conn) basePMTU() int {
 // flight suggest that those get lost for their size (RFC 4821 section 7.7, full-stop timeout; RFC 2923 section 2.1). The MTU falls to the base, or from there to the floor. If it was something else, the search
 // upwards makes it good.
 func (c *Conn) mtuTimedOut() {
-	c.mtu.to, c.mtu.forgiven = 0, false // a probe in flight proves nothing any more (section 7.6.4: inconclusive)
+	c.mtu.n, c.mtu.forgiven = 0, false // a probe in flight proves nothing any more (section 7.6.4: inconclusive)
 	c.mtu.stalls++
 	if c.shard.stack.cfg.MTUProbing == MTUProbeOff || c.mtu.stalls < mtuStalls || c.rec.Flight() < int64(c.snd.mss) {
 		return
@@ -118,7 +122,7 @@ func (c *Conn) mtuTimedOut() {
 	c.shard.stats.MTUBlackHoles++
 	c.snd.pmtu = next
 	c.mtu.stalls, c.mtu.searching, c.mtu.unproved, c.mtu.tries = 0, true, true, 0
-	c.mtu.high = max(c.mtu.high, c.mtuLimit()) // an outage would look the same: the old size may still be right
+	c.mtu.high = max(c.mtu.high, uint16(c.mtuLimit())) // an outage would look the same: the old size may still be right
 	c.setMSS()
 }
 
@@ -127,23 +131,23 @@ func (c *Conn) mtuTimedOut() {
 // made of real data, when the path is in order, one at a time, with enough behind them to notice a loss, and only
 // what the windows have room for anyway (RFC 4821 section 7.4, probing preconditions).
 func (c *Conn) mtuProbe(now mono.Time, waiting int64) int64 {
-	if !c.mtu.searching && (!c.mtu.raiseAt.IsSet() || now < c.mtu.raiseAt) {
+	if !c.mtu.searching && (c.mtu.raiseAt == 0 || seconds(now) < c.mtu.raiseAt) {
 		return 0
 	}
-	if c.mtu.to != 0 || c.rec.State() != recovery.Open || c.ecn.sendCWR {
+	if c.mtu.n != 0 || c.rec.State() != recovery.Open || c.ecn.sendCWR {
 		return 0
 	}
 	if !c.mtu.searching { // the raise timer: conditions may have changed (RFC 8899 section 5.1.1)
-		c.mtu.searching, c.mtu.high, c.mtu.tries = true, c.mtuLimit(), 0
+		c.mtu.searching, c.mtu.high, c.mtu.tries = true, uint16(c.mtuLimit()), 0
 	}
 	if c.mtu.tries == 0 {
-		c.mtu.size = nextMTU(c.snd.pmtu, c.mtu.high)
+		c.mtu.size = uint16(nextMTU(c.snd.pmtu, int(c.mtu.high)))
 	}
 	if c.mtu.size == 0 {
 		c.mtuFound(now)
 		return 0
 	}
-	n := int64(c.mtu.size - c.mtuOverhead())
+	n := int64(int(c.mtu.size) - c.mtuOverhead())
 	room := min(waiting, c.windowRoom())
 	if room < n+mtuFollowers*int64(c.snd.mss) || c.window() < max(mtuWindow*int64(c.snd.mss), 2*n) {
 		return 0
@@ -199,7 +203,7 @@ func commonBelow(v int) int {
 func (c *Conn) mtuFound(now mono.Time) {
 	c.mtu.searching, c.mtu.raiseAt = false, 0
 	if c.snd.pmtu < c.mtuLimit() {
-		c.mtu.raiseAt = now.Add(mtuRest)
+		c.mtu.raiseAt = seconds(now.Add(mtuRest))
 	}
 	c.mtuRemember(now, c.snd.pmtu)
 }
@@ -211,16 +215,21 @@ func (c *Conn) mtuRemember(now mono.Time, high int) {
 
 // transmitMTUProbe sends the new bytes of r as one segment.
 func (c *Conn) transmitMTUProbe(now mono.Time, r stream.Range) bool {
-	c.mtu.from, c.mtu.to = r.From, r.To
+	c.mtu.from, c.mtu.n = r.From, uint16(r.Len())
 	if !c.transmit(now, r.From, r.To) {
-		c.mtu.to = 0
+		c.mtu.n = 0
 		return false
 	}
 	return c.wasSent(now, r, trace.CauseNone)
 }
 
 // isMTUProbe reports whether the new bytes up to `to` go as one segment, whatever the MSS.
-func (c *Conn) isMTUProbe(from, to int64) bool { return c.mtu.to == to && from >= c.rec.Next() }
+func (c *Conn) isMTUProbe(from, to int64) bool {
+	return c.mtu.n > 0 && c.mtu.end() == to && from >= c.rec.Next()
+}
+
+// end is where the probe ends.
+func (m *mtuState) end() int64 { return m.from + int64(m.n) }
 
 // mtuReact takes what an ACK says of a probe. It reports true if the loss it tells of is the probe's alone: then
 // the window stays: the isolated loss of a probe indicates an MTU limit and not congestion (RFC 4821 sections 3 and
@@ -231,7 +240,7 @@ func (c *Conn) mtuReact(now mono.Time, out *recovery.Outcome) bool {
 		m.stalls = 0
 		if m.unproved { // it was the size indeed, or looks so: others need not find out again
 			m.unproved = false
-			c.mtuRemember(now, m.high)
+			c.mtuRemember(now, int(m.high))
 		}
 	}
 	switch {
@@ -239,10 +248,10 @@ func (c *Conn) mtuReact(now mono.Time, out *recovery.Outcome) bool {
 		m.forgiven = false
 	case m.forgiven && out.Lost > 0: // now something else is lost too
 		m.forgiven, out.Entered = false, true
-	case m.to == 0:
+	case m.n == 0:
 	case out.Lost > 0:
 		return c.mtuLost(out)
-	case c.rec.Una() >= m.to:
+	case c.rec.Una() >= m.end():
 		c.mtuPassed(now)
 	}
 	return false
@@ -251,12 +260,12 @@ func (c *Conn) mtuReact(now mono.Time, out *recovery.Outcome) bool {
 // mtuPassed takes a probe's size as the MTU (RFC 4821 section 7.6.1).
 func (c *Conn) mtuPassed(now mono.Time) {
 	c.shard.stats.MTUPSuccess++
-	c.snd.pmtu, c.mtu.to, c.mtu.tries = c.mtu.size, 0, 0
+	c.snd.pmtu, c.mtu.n, c.mtu.tries = int(c.mtu.size), 0, 0
 	c.setMSS()
-	if nextMTU(c.snd.pmtu, c.mtu.high) == 0 {
+	if nextMTU(c.snd.pmtu, int(c.mtu.high)) == 0 {
 		c.mtuFound(now)
 	} else {
-		c.mtuRemember(now, c.mtu.high)
+		c.mtuRemember(now, int(c.mtu.high))
 	}
 }
 
@@ -266,14 +275,14 @@ func (c *Conn) mtuPassed(now mono.Time) {
 func (c *Conn) mtuLost(out *recovery.Outcome) bool {
 	m := &c.mtu
 	r, ok := c.rec.Retransmit(maxSuper)
-	alone := ok && r.From >= m.from && r.To <= m.to && c.rec.Marks().Lost == r.Len()
-	m.to = 0
+	alone := ok && r.From >= m.from && r.To <= m.end() && c.rec.Marks().Lost == r.Len()
+	m.n = 0
 	if !alone || !out.Entered {
 		return false
 	}
 	c.shard.stats.MTUPFail++
 	if m.tries++; m.tries >= mtuTries {
-		m.high, m.tries = max(c.snd.pmtu, min(m.high, commonBelow(m.size))), 0
+		m.high, m.tries = uint16(max(c.snd.pmtu, min(int(m.high), commonBelow(int(m.size))))), 0
 	}
 	m.forgiven = true
 	return true
@@ -285,7 +294,7 @@ func (c *Conn) mtuTold(now mono.Time) {
 	if c.shard.stack.cfg.MTUProbing == MTUProbeOff {
 		return
 	}
-	c.mtu.to, c.mtu.tries, c.mtu.high, c.mtu.searching = 0, 0, c.snd.pmtu, false
-	c.mtu.raiseAt = now.Add(mtuRest)
+	c.mtu.n, c.mtu.tries, c.mtu.high, c.mtu.searching = 0, 0, uint16(c.snd.pmtu), false
+	c.mtu.raiseAt = seconds(now.Add(mtuRest))
 	c.mtuRemember(now, c.snd.pmtu)
 }
