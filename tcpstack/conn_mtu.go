@@ -54,13 +54,13 @@ type mtuEntry struct {
 
 // mtuState is a connection's search.
 type mtuState struct {
-	from      int64     // where the probe in flight begins
-	raiseAt   uint32    // the search rests until then, in seconds of the clock; 0: for good
-	n         uint16    // the probe's payload; 0: none is in flight
-	size      uint16    // of its packet
-	high      uint16    // no larger one gets through (search_high); the low end is snd.pmtu
-	tries     uint8     // losses of a probe of size
-	stalls    uint8     // time-outs since the last progress
+	from      int64  // where the probe in flight begins
+	raiseAt   uint32 // the search rests until then, in seconds of the clock; 0: for good
+	n         uint16 // the probe's payload; 0: none is in flight
+	size      uint16 // of its packet
+	high      uint16 // no larger one gets through (search_high); the low end is snd.pmtu
+	tries     uint8  // losses of a probe of size
+	stalls    uint8  // time-outs since the last progress
 	searching bool
 	unproved  bool // lowered for a black hole, and nothing was acknowledged since
 	forgiven  bool // in a recovery that began with a lost probe, and did not reduce the window
