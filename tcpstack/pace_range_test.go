@@ -57,8 +57,9 @@ func TestPaceRangeEndsWithItsLastByte(t *testing.T) {
 	p := newPacedPair(t, Config{Functions: FunctionsBase})
 	c := p.server.c
 	const size = 1_000_000
-	p.send(size) // opens the window
-	p.run(2*time.Second, nil)
+	p.send(size) // opens the window, which an idle time would close again
+	p.run(2*time.Second, func() bool { return p.sent.last == size })
+	p.run(30*time.Millisecond, nil)
 	p.sent = departures{}
 	p.db.drop = logTo(p)
 	for _, r := range []pacing.Rate{2_000_000, 8_000_000, 0} {
