@@ -8,6 +8,7 @@ import (
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -68,7 +69,8 @@ type Conn struct {
 	listed    int32     // place in Shard.all
 	deficit   int32     // bytes left of c's turn to send, see Shard.outputNext
 	ecn       ecnState
-	pending   bool // on the shard's output list
+	heldBy    trace.Limit // what limits output now
+	pending   bool        // on the shard's output list
 	events    eventSet
 	inEvents  bool // on the shard's event list
 	gone      bool // removed from the flow table
@@ -90,9 +92,9 @@ const (
 type options struct {
 	timestamps bool   // RFC 7323 section 3
 	sack       bool   // RFC 2018
+	noDelay    bool   // Nagle's algorithm is off
 	tsOffset   uint32 // added to our timestamp clock, so that uptime does not show
 	peerMSS    int    // what the peer announced (RFC 9293 section 3.7.1); 536 or 1220 if it did not
-	noDelay    bool   // Nagle's algorithm is off
 	keepAlive  KeepAlive
 }
 
@@ -101,10 +103,11 @@ type receiver struct {
 	irs      wire.Seq // the peer's initial sequence number
 	scale    uint8    // shift of the window we announce
 	finSeen  bool     // a FIN has arrived, maybe ahead of a hole
-	fin      int64    // its offset, if finSeen
 	finDone  bool     // everything up to the FIN is here
 	ackNow   bool     // an ACK must go out
 	quickACK uint8    // segments still acknowledged at once, at the start of a connection
+	probes   uint8    // keepalive probes unanswered
+	fin      int64    // its offset, if finSeen
 
 	edge        int64 // right edge announced: the peer may send offsets below it; never retreats
 	lastAcked   int64 // offset of the last ACK sent
@@ -119,30 +122,29 @@ type receiver struct {
 	twice stream.Range // payload that arrived a second time, for the next ACK's D-SACK; empty: none
 
 	challenge challengeLimit
-	probes    uint8 // keepalive probes unanswered
 	lastHeard mono.Time
 }
 
 // sender is the state of what is sent.
 type sender struct {
 	iss    wire.Seq
-	scale  uint8    // shift of the window the peer announces
+	wl1    wire.Seq // SEG.SEQ of the last window update
 	wnd    int64    // what the peer offers, bytes beyond una
 	maxWnd int64    // the largest it ever offered
-	wl1    wire.Seq // SEG.SEQ of the last window update
 	wl2    int64    // offset of SEG.ACK of it
 
-	mss     int   // payload of a full segment, options taken off
-	pmtu    int   // path MTU in use, bytes
-	lowat   int64 // NotsentLowat
-	finSent bool  // the FIN was transmitted at least once
+	mss   int   // payload of a full segment, options taken off
+	pmtu  int   // path MTU in use, bytes
+	lowat int64 // NotsentLowat
 
 	recoveryWnd int64 // what PRR allows in flight, while it is active
 	deferred    int64 // bytes that duplicate ACKs delivered, see grow
 
-	wantWritable bool // Room returned 0
-	closing      bool // CloseWrite was called before the connection was established
-	override     bool // the override time-out of silly-window avoidance: send what there is
+	wantWritable bool  // Room returned 0
+	closing      bool  // CloseWrite was called before the connection was established
+	override     bool  // the override time-out of silly-window avoidance: send what there is
+	finSent      bool  // the FIN was transmitted at least once
+	scale        uint8 // shift of the window the peer announces
 	synTries     uint8
 	persistTries uint8
 	err          error     // why the connection ended

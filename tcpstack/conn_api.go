@@ -61,7 +61,7 @@ func (c *Conn) Append(s stream.Span) {
 		return
 	}
 	c.queue.Append(s)
-	if c.limits.is <= trace.LimitApp { // from now on it is not the application
+	if c.heldBy <= trace.LimitApp { // from now on it is not the application
 		c.limit(c.shard.now, trace.LimitDevice)
 	}
 	c.wantOutput()

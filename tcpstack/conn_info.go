@@ -189,7 +189,7 @@ func (c *Conn) infoCounts(i *Info) {
 
 // infoTimes fills in what held output back.
 func (c *Conn) infoTimes(i *Info, now mono.Time) {
-	i.Limits, i.Limit = c.limits.at(now), c.limits.is
+	i.Limits, i.Limit = c.limitTimes(now), c.heldBy
 	i.BusyTime = i.Limits.Total() - i.Limits[trace.LimitIdle]
 	i.RwndLimited = i.Limits[trace.LimitRwnd]
 }

@@ -18,8 +18,7 @@ import (
 // and no time has passed, or has to wait for its next turn because the ring is full.
 type limits struct {
 	spent LimitTimes
-	since mono.Time   // when the current limit took hold; 0: not established yet
-	is    trace.Limit // the current limit
+	since mono.Time // when the current one, Conn.heldBy, took hold; 0: not established yet
 }
 
 // LimitTimes are times by limit. In JSON they are an object with the limits' names.
@@ -56,19 +55,18 @@ func (t *LimitTimes) UnmarshalJSON(b []byte) error {
 
 // limit notes what holds output back from now on.
 func (c *Conn) limit(now mono.Time, to trace.Limit) {
-	l := &c.limits
-	if to == l.is || !l.since.IsSet() {
+	if to == c.heldBy || !c.limits.since.IsSet() {
 		return
 	}
 	c.settleLimit(now)
-	l.is = to
+	c.heldBy = to
 }
 
 // settleLimit books the time that the current limit has lasted so far.
 func (c *Conn) settleLimit(now mono.Time) {
 	l := &c.limits
 	d := now.Sub(l.since)
-	l.spent[l.is] += d
+	l.spent[c.heldBy] += d
 	l.since = now
 	if c.trace != nil && d > 0 {
 		c.traceLimit(now, d)
@@ -83,17 +81,17 @@ func (c *Conn) startLimits(now mono.Time) {
 	}
 }
 
-// at returns the account as it stands at now.
-func (l *limits) at(now mono.Time) LimitTimes {
-	spent := l.spent
-	if l.since.IsSet() {
-		spent[l.is] += now.Sub(l.since)
+// limitTimes returns the account as it stands at now.
+func (c *Conn) limitTimes(now mono.Time) LimitTimes {
+	spent := c.limits.spent
+	if c.limits.since.IsSet() {
+		spent[c.heldBy] += now.Sub(c.limits.since)
 	}
 	return spent
 }
 
-// heldBy says what made output give up.
-func (c *Conn) heldBy(now mono.Time) trace.Limit {
+// gaveUpBy says what made output give up.
+func (c *Conn) gaveUpBy() trace.Limit {
 	waiting := c.unsentWithFin()
 	_, again := c.rec.Retransmit(1)
 	switch {
@@ -103,14 +101,13 @@ func (c *Conn) heldBy(now mono.Time) trace.Limit {
 		return trace.LimitApp
 	case !c.shard.batch.hasRoom():
 		return trace.LimitDevice
-	case c.timers[timerPace].IsSet():
-		return trace.LimitPacing
 	}
-	rwnd, cwnd := c.windowRoom(), c.window()-c.rec.Pipe()
-	short := int64(c.snd.mss)
+	rwnd, cwnd, short := c.windowRoom(), c.window()-c.rec.Pipe(), int64(c.snd.mss)
 	switch {
 	case rwnd <= cwnd && rwnd < short && rwnd < waiting && !again:
 		return trace.LimitRwnd
+	case c.timers[timerPace].IsSet() && cwnd >= min(short, waiting):
+		return trace.LimitPacing // output asked the windows before the pacer
 	case c.rec.State() >= recovery.Recovery:
 		return trace.LimitRecovery
 	case cwnd < short && cwnd < waiting:

@@ -26,7 +26,7 @@ func (c *Conn) output(now mono.Time) bool {
 			c.limit(now, trace.LimitDevice)
 			return true
 		}
-		c.limit(now, c.heldBy(now))
+		c.limit(now, c.gaveUpBy())
 	}
 	if !c.rcv.ackNow || c.state < StateSynReceived {
 		return false

@@ -28,7 +28,7 @@ func (c *Conn) event(now mono.Time, k trace.Kind) *trace.Event {
 	}
 	e := c.trace.Put()
 	*e = trace.Event{
-		At: now, Kind: k, State: uint8(c.rec.State()), Limit: c.limits.is,
+		At: now, Kind: k, State: uint8(c.rec.State()), Limit: c.heldBy,
 		Pipe: trace.Clip(c.rec.Pipe()), Ssthresh: trace.NoSsthresh,
 		SRTT:   trace.Clip(int64(c.rec.RTT().SRTT() / time.Microsecond)),
 		Unsent: trace.Clip(c.unsent()), Pacing: uint64(c.PacingRate()), Delivery: c.count.rate,

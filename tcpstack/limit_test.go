@@ -115,6 +115,15 @@ func TestLimits(t *testing.T) {
 		x.want(trace.LimitDevice, time.Second, time.Second)
 		x.check("device")
 	})
+	t.Run("pacing", func(t *testing.T) { // a maximum far below what the path takes
+		x := newLimitStory(t)
+		x.server.c.SetMaxPacingRate(100_000)
+		x.send(200_000)
+		x.run(3*time.Second, nil)
+		x.want(trace.LimitPacing, 1900*time.Millisecond, 2*time.Second)
+		x.want(trace.LimitCwnd, 0, 0)
+		x.check("pacing")
+	})
 	t.Run("recovery", func(t *testing.T) {
 		x := newLimitStory(t)
 		drops := 0

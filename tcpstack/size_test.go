@@ -11,7 +11,7 @@ import (
 func TestConnSize(t *testing.T) {
 	size := unsafe.Sizeof(Conn{})
 	t.Logf("sizeof(Conn) = %d", size)
-	if size > 1536 {
+	if size > 1528 { // the allocator's class of 1536, less what it notes itself; the next is 1792
 		t.Errorf("sizeof(Conn) = %d", size)
 	}
 	p := newPeer(t, Config{})
