@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -87,4 +88,47 @@ func TestConnectionFlood(t *testing.T) {
 	p.wantGot(100)
 	p.advance(5 * time.Minute) // the SYN cache gives up on those that were turned away
 	p.skip()
+}
+
+// Stolen Fast Open cookies (RFC 7413 section 5.1): SYNs with data that bring an answer onto a bystander. No more than the
+// listener's queue are let in at a time, each may send an initial window (section 4.2.2), and what follows unasked is
+// repeated segments of it, further and further apart, until it is given up; the others get a SYN-ACK.
+func TestFastOpenFlood(t *testing.T) {
+	const queue, flood, answer = 8, 500, 100_000
+	p := newPeer(t, Config{})
+	p.quiet = true
+	p.listen(ListenConfig{FastOpen: queue, Accept: func(c *Conn) Handler {
+		c.Append(stream.Bytes(hostBytes(0, answer)))
+		return &host{c: c}
+	}})
+	o := synOptions()
+	o.FastOpen.Has = true
+	p.send(sg{flags: fS, opt: o})
+	cookie := p.want(sg{flags: fSA, ack: 1}).Options.FastOpen
+	p.send(sg{flags: fR, seq: 1})
+	p.skip()
+	before := p.bill()
+	for i := range flood {
+		p.flow.RemotePort = uint16(1000 + i)
+		o := synOptions()
+		o.FastOpen = cookie
+		p.put(sg{flags: fS, opt: o, data: string(peerBytes(1, 10))})
+		p.settle()
+		p.skip()
+	}
+	const window = 10 * 1460
+	if cost := p.bill().since(before); cost.bytes > queue*window || cost.said > flood+queue*11 {
+		t.Errorf("%d SYNs drew %+v", flood, cost)
+	}
+	if len(p.s.flows) != queue {
+		t.Errorf("%d connections", len(p.s.flows))
+	}
+	p.advance(10 * time.Minute)
+	p.skip()
+	if cost := p.bill().since(before); cost.bytes > 2*queue*window {
+		t.Errorf("in ten minutes they drew %d bytes", cost.bytes)
+	}
+	if len(p.s.flows) != 0 || p.s.syns.Len() != 0 {
+		t.Errorf("%d connections and %d half-open ones are left", len(p.s.flows), p.s.syns.Len())
+	}
 }
