@@ -35,8 +35,9 @@ type delivery struct {
 	deliveredTime mono.Time // C.delivered_time: when delivered last grew
 	firstSent     mono.Time // C.first_send_time: when the segment left that was acknowledged last
 	appLimited    int64     // C.app_limited: the application is the limit until delivered is above; 0: it is not
-	ring          []stamp   // a power of two; number n lies at n modulo its length
-	newest        uint32    // the last number given out
+	pool          *freeList[stamp]
+	ring          []stamp // a power of two; number n lies at n modulo its length
+	newest        uint32  // the last number given out
 }
 
 // A stamp is what one transmission remembers (section 3.1.2 of the draft): P.delivered and so on.
@@ -55,17 +56,21 @@ const (
 // SetRate switches the estimation of the delivery rate on or off on a live connection. What is in flight
 // then gives no sample.
 func (s *Sender) SetRate(on bool) {
-	if on == (s.delivery != nil) {
+	was := s.delivery != nil
+	if on == was {
 		return
 	}
 	all := s.board.all()
 	for i := range all {
 		all[i].stamp = 0 // numbers of another ring
 	}
-	s.delivery = nil
-	if on {
-		s.delivery = new(delivery)
+	if was {
+		s.delivery.pool.put(s.delivery.ring)
+		s.delivery = nil
+		return
 	}
+	s.delivery = new(delivery)
+	_, s.delivery.pool = s.pool.lists()
 }
 
 // AppLimited notes that there is nothing to send although the window has room: the samples of what is in
@@ -126,16 +131,18 @@ func (d *delivery) grow(want int) {
 		n *= 2
 	}
 	old := *d
-	d.ring = make([]stamp, n)
+	d.ring = d.pool.get(n)[:n]
 	for k := range old.ring {
 		id := d.newest - uint32(k)
 		*d.at(id) = *old.at(id)
 	}
+	d.pool.put(old.ring)
 }
 
 // shrink gives memory back when nothing is in flight.
 func (d *delivery) shrink() {
 	if len(d.ring) > minStamps {
+		d.pool.put(d.ring)
 		d.ring = nil
 	}
 }

@@ -35,8 +35,10 @@ const (
 )
 
 // A scoreboard is a deque of bursts with insertion and removal in the middle, which move the shorter side.
-// The zero value is empty. It may be copied: it holds no pointer into itself.
+// The zero value is empty, and takes its memory from the heap alone. It may be copied: it holds no pointer into
+// itself.
 type scoreboard struct {
+	pool   *freeList[burst]
 	heap   []burst // entries from head on, when more than the inline ones are needed; else nil
 	head   int32
 	n      int32 // entries in inline, when heap is nil
@@ -88,7 +90,9 @@ func (b *scoreboard) room(k int) {
 	if b.heap != nil && int(b.head) >= max(k, cap(b.heap)/4) {
 		b.heap = b.heap[:copy(b.heap, live)]
 	} else {
-		b.heap = append(make([]burst, 0, max(4*inlineBursts, 2*len(live))), live...)
+		old := b.heap
+		b.heap = append(b.pool.get(max(4*inlineBursts, 2*len(live))), live...)
+		b.pool.put(old)
 	}
 	b.head, b.n = 0, 0
 }
@@ -97,12 +101,18 @@ func (b *scoreboard) room(k int) {
 func (b *scoreboard) pop(k int) {
 	switch {
 	case k == b.len():
-		b.heap, b.head, b.n = nil, 0, 0
+		b.drop()
 	case b.heap != nil:
 		b.head += int32(k)
 	default:
 		b.n = int32(copy(b.inline[:], b.inline[k:b.n]))
 	}
+}
+
+// drop empties the scoreboard.
+func (b *scoreboard) drop() {
+	b.pool.put(b.heap)
+	b.heap, b.head, b.n = nil, 0, 0
 }
 
 // splice replaces entries [i, j) by with, and moves whichever side is shorter.

@@ -136,7 +136,7 @@ func BenchmarkAck(b *testing.B) {
 	for _, flight := range []struct {
 		name   string
 		bursts int
-	}{{"1MiB", 16}, {"256MiB", 4096}} {
+	}{{"1MiB", 16}, {"16MiB", 256}, {"256MiB", 4096}} {
 		for _, d := range []Detector{DetectorBase, DetectorRACK} {
 			name := "/" + d.String() + "/" + flight.name
 			b.Run("order"+name, func(b *testing.B) { benchOrder(b, d, flight.bursts) })

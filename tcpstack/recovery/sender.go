@@ -20,6 +20,7 @@ type Config struct {
 	NCR         bool          // RFC 4653 in the base detector: waits longer before it calls a segment lost
 	RTORestart  bool          // RFC 7765; needs AckInfo.Unsent
 	Rate        bool          // measure the delivery rate: Outcome.Rate
+	Pool        *Pool         // where the scoreboard's memory comes from; nil: the heap
 }
 
 // A Detector is a way to judge segments lost.
@@ -85,6 +86,7 @@ type Sender struct {
 	undo    undo
 	ncr     ncr
 
+	pool     *Pool
 	delivery *delivery // nil: delivery rates are not measured
 }
 
@@ -106,6 +108,8 @@ func (s *Sender) Init(c Config) {
 		s.rto = defaultInitialRTO
 	}
 	s.SetMSS(c.MSS)
+	s.pool = c.Pool
+	s.board.pool, _ = c.Pool.lists()
 	s.SetRate(c.Rate)
 }
 
