@@ -193,7 +193,7 @@ func (c *Conn) startSending(now mono.Time) {
 	c.mtuStart(now)
 	name := c.choose()
 	cfg := c.fn.policy()
-	cfg.MSS, cfg.SACK = c.snd.mss, c.opt.sack
+	cfg.MSS, cfg.SACK, cfg.Pool = c.snd.mss, c.opt.sack, &c.shard.boards
 	if c.snd.synTries > 1 {
 		cfg.InitialRTO = 3 * time.Second
 	}

@@ -7,6 +7,7 @@ import (
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/syn"
 	"ocaserve/tcpstack/wire"
@@ -42,6 +43,7 @@ type Shard struct {
 	egress   egress
 	inbox    inbox
 	blocks   stream.BlockPool
+	boards   recovery.Pool
 	frames   [receiveBudget]link.Frame
 	sacks    [4]stream.Range // scratch of sackRanges
 	seg      wire.Segment    // scratch of input
