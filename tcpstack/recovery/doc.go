@@ -29,7 +29,8 @@
 // byte (the kind of CVE-2019-11477) has its finer blocks ignored, which costs nobody but itself. RACK does
 // not visit the window on each ACK either; see its type.
 //
-// Nothing in flight means no heap memory: the first few entries live in the Sender itself.
+// Nothing in flight means no heap memory: the first entries live in the Sender itself, and what more it takes goes
+// back to the shard's [Pool].
 //
 // # Offsets
 //

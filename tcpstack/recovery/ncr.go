@@ -13,8 +13,8 @@ package recovery
 // before the first SACK either. And the window is not cut when it ends (section 3.2, (T.1)): that is against
 // a burst, and a burst is the pacer's to prevent.
 type ncr struct {
-	skipped int64 // Skipped: bytes that must be delivered before the next new byte may go
-	thresh  int32 // DupThresh; 0: it has not been raised
+	skipped int32  // Skipped: bytes that must be delivered before the next new byte may go
+	thresh  uint16 // DupThresh; 0: it has not been raised
 	on      bool
 }
 
@@ -29,7 +29,7 @@ func (s *Sender) raiseDupThresh(o *Outcome) {
 	if !s.ncr.on || s.state >= Recovery {
 		return
 	}
-	s.ncr.thresh = int32(max(s.Flight()*2/3/int64(s.mss), dupThresh))
+	s.ncr.thresh = uint16(min(max(s.Flight()*2/3/int64(s.mss), dupThresh), 1<<16-1))
 	if o.Acked > 0 {
 		s.ncr.skipped = 0 // section 3.2, and (I.2): what is left above Una is disorder of its own
 	}
@@ -47,6 +47,6 @@ func (s *Sender) threshold() int {
 // bytes of SACKed data processed does not trigger a Limited Transmit transmission".
 func (s *Sender) skip(n int64) {
 	if s.extended() {
-		s.ncr.skipped += n
+		s.ncr.skipped = int32(min(int64(s.ncr.skipped)+n, 1<<31-1))
 	}
 }

@@ -46,12 +46,20 @@ func (f *freeList[T]) put(s []T) {
 	f.free[class] = append(f.free[class], s[:0])
 }
 
-// lists returns the two lists; nil without a Pool.
-func (p *Pool) lists() (*freeList[burst], *freeList[stamp]) {
+// boards are the lists for scoreboards; nil without a Pool.
+func (p *Pool) boards() *freeList[burst] {
 	if p == nil {
-		return nil, nil
+		return nil
 	}
-	return &p.bursts, &p.stamps
+	return &p.bursts
+}
+
+// rings are those for stamps.
+func (p *Pool) rings() *freeList[stamp] {
+	if p == nil {
+		return nil
+	}
+	return &p.stamps
 }
 
 // Release gives back the memory of a connection that ends with bytes in flight. The Sender is of no use then,

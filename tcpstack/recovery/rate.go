@@ -70,7 +70,7 @@ func (s *Sender) SetRate(on bool) {
 		return
 	}
 	s.delivery = new(delivery)
-	_, s.delivery.pool = s.pool.lists()
+	s.delivery.pool = s.board.pool.rings()
 }
 
 // AppLimited notes that there is nothing to send although the window has room: the samples of what is in

@@ -29,7 +29,8 @@ const (
 
 const (
 	// inlineBursts stand in the Sender itself: what a short exchange needs, without the heap.
-	inlineBursts = 3
+	inlineBursts = 2
+	minBoard     = 16 // entries on the heap, at least
 	// maxBursts is where new data joins the last entry instead of opening another: 256 MiB in full bursts.
 	maxBursts = 4096
 )
@@ -38,7 +39,7 @@ const (
 // The zero value is empty, and takes its memory from the heap alone. It may be copied: it holds no pointer into
 // itself.
 type scoreboard struct {
-	pool   *freeList[burst]
+	pool   *Pool   // nil: none
 	heap   []burst // entries from head on, when more than the inline ones are needed; else nil
 	head   int32
 	n      int32 // entries in inline, when heap is nil
@@ -91,8 +92,8 @@ func (b *scoreboard) room(k int) {
 		b.heap = b.heap[:copy(b.heap, live)]
 	} else {
 		old := b.heap
-		b.heap = append(b.pool.get(max(4*inlineBursts, 2*len(live))), live...)
-		b.pool.put(old)
+		b.heap = append(b.pool.boards().get(max(minBoard, 2*len(live))), live...)
+		b.pool.boards().put(old)
 	}
 	b.head, b.n = 0, 0
 }
@@ -111,7 +112,7 @@ func (b *scoreboard) pop(k int) {
 
 // drop empties the scoreboard.
 func (b *scoreboard) drop() {
-	b.pool.put(b.heap)
+	b.pool.boards().put(b.heap)
 	b.heap, b.head, b.n = nil, 0, 0
 }
 

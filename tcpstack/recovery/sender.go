@@ -86,7 +86,6 @@ type Sender struct {
 	undo    undo
 	ncr     ncr
 
-	pool     *Pool
 	delivery *delivery // nil: delivery rates are not measured
 }
 
@@ -108,8 +107,7 @@ func (s *Sender) Init(c Config) {
 		s.rto = defaultInitialRTO
 	}
 	s.SetMSS(c.MSS)
-	s.pool = c.Pool
-	s.board.pool, _ = c.Pool.lists()
+	s.board.pool = c.Pool
 	s.SetRate(c.Rate)
 }
 
@@ -142,7 +140,7 @@ func (s *Sender) Flight() int64 { return s.next - s.una }
 func (s *Sender) Pipe() int64 {
 	n := max(0, s.Flight()-s.sackedBytes-s.lostBytes-s.dupBytes) + s.rexmitBytes
 	if s.extended() {
-		n += s.ncr.skipped
+		n += int64(s.ncr.skipped)
 	}
 	return n
 }
