@@ -36,6 +36,7 @@ var sockoptTable = map[sockoptKey]sockopt{
 		set: func(s *socket, v int64) { s.opts.keep.Count = int(v); s.applyKeepAlive() },
 		get: func(s *socket) int64 { return int64(s.opts.keep.Count) },
 	},
+	{"IPPROTO_TCP", "TCP_FASTOPEN"}: {set: func(s *socket, v int64) { s.opts.fastOpen = int(v) }},
 	{"IPPROTO_TCP", "TCP_NOTSENT_LOWAT"}: {
 		set: func(s *socket, v int64) { s.opts.lowat = v; s.apply() },
 		get: func(s *socket) int64 { return s.opts.lowat },

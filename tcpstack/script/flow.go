@@ -22,6 +22,7 @@ type flow struct {
 	sawTS bool
 	ts    [2]uint32         // the first timestamp matched: the script's and the stack's
 	exact map[uint32]uint32 // the script's timestamps to the stack's, for those that lines have named
+	given *[]byte           // the last Fast Open cookie, of all flows
 	wrote []byte            // what the application has written, from stream offset 0
 }
 
@@ -106,8 +107,12 @@ func (f *flow) encode(p *packet) (raw []byte, ecr bool) {
 	b[12], b[13] = byte(len(b)/4)<<4, byte(p.flags)
 	binary.BigEndian.PutUint16(b[14:], uint16(p.win))
 	binary.BigEndian.PutUint16(b[18:], p.urg)
+	first := p.seq
+	if syn { // data in a SYN begins behind it, whatever the script calls its number
+		first = 1
+	}
 	for i := range uint32(p.size) {
-		b = append(b, peerByte(p.seq+i))
+		b = append(b, peerByte(first+i))
 	}
 	h := f.header(p, wire.ProtoTCP)
 	binary.BigEndian.PutUint16(b[16:], ^wire.Checksum(b, wire.PseudoHeader(&h, len(b))).Fold())
@@ -142,6 +147,9 @@ func (f *flow) liveOption(p *packet, o *option) bool {
 			blocks[i] = [2]uint32{uint32(f.stack.live(e[0], false)), uint32(f.stack.live(e[1], false))}
 		}
 		o.blocks = blocks
+	case o.cookie:
+		*o = option{kind: optFO, raw: *f.given}
+		return len(o.raw) > 0
 	case o.kind == optTS && p.flags&wire.ACK != 0:
 		live, ok := f.exact[o.b]
 		if !ok && f.sawTS {
@@ -171,6 +179,9 @@ func (f *flow) decode(s *sent, want *packet) *packet {
 		p.ack = f.peer.script(s.seg.Ack, syn)
 	}
 	for _, o := range s.opts {
+		if o.kind == optFO && len(o.raw) > 0 {
+			*f.given = o.raw
+		}
 		p.opts = append(p.opts, f.scriptOption(o))
 	}
 	f.learnTS(s, want)

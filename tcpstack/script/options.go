@@ -15,6 +15,7 @@ const (
 	optSackOK = 4
 	optSack   = 5
 	optTS     = 8
+	optFO     = 34
 )
 
 // An option is one TCP option in the order of the packet. Package wire keeps neither order nor padding,
@@ -24,6 +25,7 @@ type option struct {
 	a, b     uint32 // mss; shift; val and ecr
 	blocks   [][2]uint32
 	raw      []byte // of a kind not known: its value
+	cookie   bool   // of optFO: the cookie that the stack gave last, whatever it is; written TFO_COOKIE
 	unparsed bool   // the rest of the header cannot be read as options
 }
 
@@ -42,6 +44,10 @@ func (o *option) size() int {
 		return 10
 	case optSack:
 		return 2 + 8*len(o.blocks)
+	case optFO:
+		if o.cookie {
+			return 2 + 8 // the length of our stack's
+		}
 	}
 	return 2 + len(o.raw)
 }
@@ -87,6 +93,11 @@ func (o *option) String() string {
 			s += fmt.Sprintf(" %d:%d", e[0], e[1])
 		}
 		return s
+	case optFO:
+		if o.cookie {
+			return "FO TFO_COOKIE"
+		}
+		return strings.TrimSpace(fmt.Sprintf("FO %x", o.raw))
 	}
 	return fmt.Sprintf("option %d 0x%x", o.kind, o.raw)
 }
@@ -126,6 +137,8 @@ func (o *option) parse(v []byte) {
 	case o.kind == optWScale && len(v) == 1:
 		o.a = uint32(v[0])
 	case o.kind == optSackOK && len(v) == 0:
+	case o.kind == optFO:
+		o.raw = v
 	case o.kind == optTS && len(v) == 8:
 		o.a, o.b = binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:])
 	case o.kind == optSack && len(v) > 0 && len(v)%8 == 0:

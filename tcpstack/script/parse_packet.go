@@ -1,5 +1,10 @@
 package script
 
+import (
+	"encoding/hex"
+	"strings"
+)
+
 // packetOptions reads "<mss 1460,nop,...>", "<...>" or nothing.
 func (p *parser) packetOptions(pk *packet) {
 	open := p.peek()
@@ -50,6 +55,8 @@ func (p *parser) tcpOption() option {
 		return p.sackOption()
 	case "TS":
 		return p.timestampOption()
+	case "FO":
+		return p.fastOpenOption()
 	default:
 		p.fail(t, "the TCP option %v is not supported", t)
 		return option{}
@@ -74,6 +81,23 @@ func (p *parser) timestampOption() option {
 	val := p.uint32("a timestamp")
 	p.expect("ecr")
 	return option{kind: optTS, a: val, b: p.uint32("a timestamp")}
+}
+
+// fastOpenOption reads a Fast Open cookie in hexadecimal digits, the word TFO_COOKIE for the one that the stack gave
+// last, or nothing: a request.
+func (p *parser) fastOpenOption() option {
+	o, t := option{kind: optFO}, p.peek()
+	switch {
+	case p.accept("TFO_COOKIE"):
+		o.cookie = true
+	case t.kind == tokInt || t.kind == tokWord:
+		raw, err := hex.DecodeString(strings.TrimPrefix(p.next().text, "0x"))
+		if err != nil || len(raw) < 4 || len(raw) > 16 {
+			p.fail(t, "a Fast Open cookie is 4 to 16 bytes in hexadecimal digits, not %v", t)
+		}
+		o.raw = raw
+	}
+	return o
 }
 
 // icmp reads "icmp unreachable frag_needed mtu 1200 [1:1461(1460)]".

@@ -31,7 +31,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"0 < S 0:1(0) win 1", "t.pkt:1: 0:1(0): the sequence numbers do not fit the length"},
 		{"0 < S 0:0(0) win 65536", "t.pkt:1: a window is out of range: 65536"},
 		{"0 < S 0:0(0) win 1 <mss 1460,nop>", "t.pkt:1: the options are 5 bytes long, which is no multiple of 4"},
-		{"0 < S 0:0(0) win 1 <FO abc>", "t.pkt:1: the TCP option \"FO\" is not supported"},
+		{"0 < S 0:0(0) win 1 <FO abc>", "t.pkt:1: a Fast Open cookie is 4 to 16 bytes in hexadecimal digits, not \"abc\""},
 		{"0 < S 0:0(0) win 1 <...>", "t.pkt:1: <...> can stand for the options of an outbound packet only"},
 		{"0 < udp (1000)", "t.pkt:1: udp packets are not supported"},
 		{"0 < icmp redirect", "t.pkt:1: the ICMP message \"redirect\" \"\" is not supported"},
@@ -96,4 +96,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestFastOpenCookieUnknown: TFO_COOKIE is a cookie that the stack has given, and nothing before.
+func TestFastOpenCookieUnknown(t *testing.T) {
+	const src = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 listen(3, 1) = 0\n+0 < S 0:9(9) win 9 <FO TFO_COOKIE,nop,nop>"
+	if _, err := Run("t.pkt", []byte(src), Options{}); err == nil || err.Error() != "t.pkt:3: the stack has given no Fast Open cookie yet" {
+		t.Fatal(err)
+	}
 }

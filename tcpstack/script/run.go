@@ -92,17 +92,18 @@ var (
 // A runner is one run of one script. Mismatches are panics that Run recovers: they end the run from anywhere.
 type runner struct {
 	*program
-	opt   Options
-	now   mono.Time
-	dev   *device
-	stack *tcpstack.Stack
-	shard *tcpstack.Shard
-	flows map[wire.Flow]*flow
-	flow  *flow // the one that the script speaks of: the last opened
-	fds   map[int]*socket
-	under *socket // whose tcp_info code sees: the last connection
-	vars  map[string]value
-	next  int // index of the event after the current one
+	opt    Options
+	now    mono.Time
+	dev    *device
+	stack  *tcpstack.Stack
+	shard  *tcpstack.Shard
+	flows  map[wire.Flow]*flow
+	flow   *flow // the one that the script speaks of: the last opened
+	fds    map[int]*socket
+	cookie []byte  // the last Fast Open cookie that the stack has given
+	under  *socket // whose tcp_info code sees: the last connection
+	vars   map[string]value
+	next   int // index of the event after the current one
 
 	buffer  int // SO_RCVBUF, before the stack is made
 	waiting *waitingCall
@@ -233,6 +234,7 @@ func (r *runner) flowFor(key wire.Flow) *flow {
 	f := r.flows[key]
 	if f == nil {
 		f = newFlow(key)
+		f.given = &r.cookie
 		r.flows[key] = f
 	}
 	return f
@@ -322,9 +324,11 @@ func (r *runner) inject(e *event) {
 		return
 	}
 	raw, ok := f.encode(e.packet)
-	if !ok {
+	if ts := timestamps(e.packet.opts); !ok && ts == nil {
+		r.fail("the stack has given no Fast Open cookie yet")
+	} else if !ok {
 		r.fail("the script echoes timestamp %d, but no line with <TS val ...> has named one the stack has sent",
-			timestamps(e.packet.opts).b)
+			ts.b)
 	}
 	r.dev.in = append(r.dev.in, raw)
 	r.settle()

@@ -35,6 +35,7 @@ type sockopts struct {
 	keepAlive bool
 	keep      tcpstack.KeepAlive
 	lowat     int64
+	fastOpen  int
 	abortive  bool // SO_LINGER with no time
 }
 
@@ -163,7 +164,7 @@ func (s *socket) close() {
 
 // listen makes the stack accept connections for s.
 func (s *socket) listen() error {
-	l, err := s.r.stack.Listen(netip.AddrPortFrom(s.localAddr(), localPort), tcpstack.ListenConfig{Accept: s.accepted})
+	l, err := s.r.stack.Listen(netip.AddrPortFrom(s.localAddr(), localPort), tcpstack.ListenConfig{Accept: s.accepted, FastOpen: s.opts.fastOpen})
 	s.listener = l
 	return err
 }
