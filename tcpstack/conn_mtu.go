@@ -213,6 +213,22 @@ func (c *Conn) mtuRemember(now mono.Time, high int) {
 	c.shard.opens.mtus.put(c.flow.Remote, mtuEntry{mtu: c.snd.pmtu, high: high, until: now.Add(mtuRest)})
 }
 
+// outputMTUProbe sends a probe that is due. wait says that nothing else may be sent before.
+func (c *Conn) outputMTUProbe(now mono.Time, waiting int64) (sent, wait bool) {
+	n := c.mtuProbe(now, waiting)
+	if n <= 0 {
+		return false, n < 0
+	}
+	switch c.mayLeave(now, n) {
+	case n:
+		from := c.rec.Next()
+		return c.transmitMTUProbe(now, stream.Range{From: from, To: from + n}), true
+	case 0:
+		return false, true // the pacer's timer runs
+	}
+	return false, false // a part may leave: let it, the probe's turn comes
+}
+
 // transmitMTUProbe sends the new bytes of r as one segment.
 func (c *Conn) transmitMTUProbe(now mono.Time, r stream.Range) bool {
 	c.mtu.from, c.mtu.n = r.From, uint16(r.Len())

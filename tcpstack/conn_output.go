@@ -50,8 +50,8 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
-	if n := c.mtuProbe(now, waiting); n != 0 {
-		return n > 0 && c.transmitMTUProbe(now, stream.Range{From: from, To: from + n})
+	if sent, wait := c.outputMTUProbe(now, waiting); sent || wait {
+		return sent
 	}
 	n := min(waiting, c.windowRoom(), c.window()-c.rec.Pipe(), c.burst())
 	if !c.worthSending(n, waiting) {
