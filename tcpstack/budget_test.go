@@ -3,6 +3,7 @@ package tcpstack
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -29,7 +30,18 @@ type siege struct {
 	most               int64 // the server's memory, at the most
 }
 
-var zeroes [16 << 10]byte
+// A fresh source is like a source, of bytes made for the purpose: what it queues is on the heap.
+type fresh struct{}
+
+func (fresh) Readable(*Conn) {}
+func (fresh) Writable(c *Conn) {
+	for room := c.Room(); room > 0; room = c.Room() {
+		c.Append(stream.Bytes(make([]byte, min(room, freshMost))))
+	}
+}
+func (fresh) Closed(*Conn, error) {}
+
+const freshMost = 16 << 10
 
 func newSiege(t testing.TB, rate pacing.Rate, budget int64) *siege {
 	s := &siege{world: &world{t: t, net: netsim.New(1)}}
@@ -41,7 +53,7 @@ func newSiege(t testing.TB, rate pacing.Rate, budget int64) *siege {
 	s.fast = s.host(Config{Clock: clock}, netsim.ReceiverAddr(0), bell.Receivers[0])
 	s.slow = s.host(Config{Clock: clock, ReceiveBuffer: 4096}, netsim.ReceiverAddr(1), bell.Receivers[1])
 	if _, err := s.server.stack.Listen(netip.AddrPortFrom(netsim.SenderAddr(0), 80), ListenConfig{
-		Accept: func(c *Conn) Handler { c.raise(eventWritable); return source{zeroes[:]} },
+		Accept: func(c *Conn) Handler { c.raise(eventWritable); return fresh{} },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +119,7 @@ func TestSlowReaders(t *testing.T) {
 		budget = 128 << 20
 	)
 	run := func(slow int) []int64 {
+		before := heap()
 		s := newSiege(t, rate, budget)
 		s.openSlow(slow)
 		s.pass(5 * time.Second)
@@ -125,6 +138,13 @@ func TestSlowReaders(t *testing.T) {
 		if slow > 0 && st.MemoryPressures == 0 {
 			t.Error("no pressure: the test proves nothing")
 		}
+		// The account is true: the heap holds that much and, but for what every stack has, hardly more.
+		grown, account := heap()-before, s.server.memoryUsed()+s.slow.memoryUsed()+s.fast.memoryUsed()
+		t.Logf("the heap grew by %d KB, in the accounts are %d KB", grown>>10, account>>10)
+		if grown > account*11/10+(8<<20) {
+			t.Errorf("the heap grew by %d bytes, in the accounts are %d", grown, account)
+		}
+		runtime.KeepAlive(s)
 		return got
 	}
 	sum := func(each []int64) (n int64) {
@@ -166,7 +186,7 @@ func TestMemoryWall(t *testing.T) {
 	if st.AbortOnMemory == 0 || reset == 0 {
 		t.Error("nobody was reset")
 	}
-	if s.most > budget+int64(len(zeroes))+connCharge {
+	if s.most > budget+freshMost+connCharge {
 		t.Errorf("the memory held rose to %d, the budget is %d", s.most, budget)
 	}
 	if under < got*95/100 {
