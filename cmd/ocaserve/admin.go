@@ -31,6 +31,7 @@ var verbs = map[string]verb{
 	"info":  infoVerb,
 	"ss":    ssVerb,
 	"stack": stackVerb,
+	"stats": statsVerb,
 	"trace": traceVerb,
 }
 
