@@ -56,15 +56,22 @@ const (
 	tailSize    = tailPackets*1448 - 724
 )
 
-// size lasts for a few seconds: where losses bound the window, at the rate of Mathis et al. (1997),
-// 1.22 * MSS / (RTT * sqrt(loss)).
-func (c *cell) size() int {
-	rate := rateBits / 8
-	if c.Loss > 0 {
-		rate = min(rate, 1.22*1448/(c.RTT.Seconds()*math.Sqrt(c.Loss)))
+// expected is about the rate that the cell allows, bytes per second: where losses bound the window, that of
+// Mathis et al. (1997), 1.22 * MSS / (RTT * sqrt(loss)).
+func (c *cell) expected() float64 {
+	if c.Short {
+		return rateBits / 8 / 4 // most of the time nothing is under way
 	}
+	if c.Loss > 0 {
+		return min(rateBits/8, 1.22*1448/(c.RTT.Seconds()*math.Sqrt(c.Loss)))
+	}
+	return rateBits / 8
+}
+
+// size lasts for a few seconds.
+func (c *cell) size() int {
 	n := 512 << 10
-	for n < 16<<20 && float64(2*n) < 4*rate {
+	for n < 16<<20 && float64(2*n) < 4*c.expected() {
 		n *= 2
 	}
 	return n

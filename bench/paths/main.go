@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 type options struct {
 	repeats int
 	workers int
+	budget  float64
 	ccs     []string
 	cells   string
 	quick   bool
@@ -42,7 +44,8 @@ func main() {
 	var o options
 	ccs := flag.String("cc", "cubic,bbr", "congestion controls, of both servers; ocaserve's newreno is Linux's reno")
 	flag.IntVar(&o.repeats, "repeats", 5, "fetches per cell and server; the median counts")
-	flag.IntVar(&o.workers, "workers", 3, "cells that are measured at the same time, each between namespaces of its own")
+	flag.IntVar(&o.workers, "workers", 6, "cells that are measured at the same time at most, each between namespaces of its own")
+	flag.Float64Var(&o.budget, "budget", 220, "Mb/s that all cells measured at a time may take together, so that the machine is not the limit")
 	flag.StringVar(&o.cells, "cells", "", "measure only the cells whose name contains one of these words, separated by commas")
 	flag.BoolVar(&o.quick, "quick", false, "every fourth cell, twice")
 	flag.StringVar(&o.json, "json", "", "also write every fetch to this file")
@@ -114,16 +117,15 @@ func measureAll(ctx context.Context, dir string, cells []cell, o options) ([]res
 			jobs = append(jobs, job{len(jobs), c, cc})
 		}
 	}
+	// The slow ones first, so that none is left over at the end.
+	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(a.cell.expected(), b.cell.expected()) })
+	s := &schedule{todo: jobs, budget: o.budget * 1e6 / 8}
+	s.changed.L = &s.mu
 	results := make([]result, len(jobs))
-	todo := make(chan job, len(jobs))
-	for _, j := range jobs {
-		todo <- j
-	}
-	close(todo)
 	var wg sync.WaitGroup
 	for i := range min(o.workers, len(jobs)) {
 		wg.Go(func() {
-			if err := work(ctx, i, dir, todo, results, o); err != nil {
+			if err := work(ctx, i, dir, s, results, o); err != nil {
 				cancel(err)
 			}
 		})
@@ -133,21 +135,59 @@ func measureAll(ctx context.Context, dir string, cells []cell, o options) ([]res
 	return results, context.Cause(ctx)
 }
 
+// A schedule hands out jobs as long as the machine has room for them.
+type schedule struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	todo    []job
+	budget  float64 // bytes per second that may be expected at a time
+	used    float64
+}
+
+// take waits for room for the next job; false: there is none left.
+func (s *schedule) take() (j job, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.todo) > 0 {
+		j = s.todo[0]
+		if s.used == 0 || s.used+j.cell.expected() <= s.budget {
+			s.todo = s.todo[1:]
+			s.used += j.cell.expected()
+			fmt.Fprintf(os.Stderr, "\r%3d left, %-60s", len(s.todo), j.cc+" "+j.cell.name())
+			return j, true
+		}
+		s.changed.Wait()
+	}
+	return j, false
+}
+
+// done makes room.
+func (s *schedule) done(j job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= j.cell.expected()
+	if s.used < 1 { // rounding must not keep the last jobs out
+		s.used = 0
+	}
+	s.changed.Broadcast()
+}
+
 // work makes a world and measures jobs in it until there are none left.
-func work(ctx context.Context, number int, dir string, todo <-chan job, results []result, o options) error {
+func work(ctx context.Context, number int, dir string, s *schedule, results []result, o options) error {
 	w, err := newWorld(ctx, number, dir, o)
 	defer w.close()
 	if err != nil {
 		return err
 	}
-	for j := range todo {
-		if ctx.Err() != nil {
-			return nil // the cause is known
+	for {
+		j, ok := s.take()
+		if !ok || ctx.Err() != nil {
+			return nil // if it has ended, the cause is known
 		}
-		fmt.Fprintf(os.Stderr, "\r%3d left, %-60s", len(todo), j.cc+" "+j.cell.name())
-		if results[j.index], err = w.measure(ctx, j, o); err != nil {
+		results[j.index], err = w.measure(ctx, j, o)
+		s.done(j)
+		if err != nil {
 			return fmt.Errorf("%s, %s: %w", j.cell.name(), j.cc, err)
 		}
 	}
-	return nil
 }

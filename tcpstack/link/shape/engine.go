@@ -33,23 +33,29 @@ type Out func(to Side, due mono.Time, header, packet []byte)
 
 // An Engine is the emulated link, driven by its owner's time.
 type Engine struct {
-	net    *netsim.Network
+	// Policers and queues are in a network of their own: what leaves a queue has the wire's delay ahead of it,
+	// so that nobody has to be awake for it at the nanosecond.
+	queues *netsim.Network
+	wires  *netsim.Network
+	ahead  time.Duration // the least such delay
+
 	out    Out
 	header int          // bytes of the link-layer header
 	from   [2]direction // by where packets come from
 
 	cut    gso.Segmenter
 	emit   func([]byte) // inject
-	to     netsim.Sink  // where the frame that is being cut goes
+	to     *direction   // where the frame that is being cut goes
 	front  []byte       // and its link-layer header
 	joined []byte       // scratch
 }
 
 // A direction is the path from one side to the other.
 type direction struct {
-	into    netsim.Sink
-	frames  uint64 // taken from the device
-	bad     uint64 // of them, superframes that cannot be cut
+	net     *netsim.Network // where packets enter
+	into    netsim.Sink     // and the element
+	frames  uint64          // taken from the device
+	bad     uint64          // of them, superframes that cannot be cut
 	policer *netsim.Policer
 	queue   *netsim.Bottleneck
 	wire    *netsim.Wire
@@ -61,7 +67,7 @@ const ethernetHeader = 14
 
 // NewEngine makes a link with nothing on it.
 func NewEngine(cfg Config, out Out) *Engine {
-	e := &Engine{net: netsim.New(cfg.Seed), out: out}
+	e := &Engine{queues: netsim.New(cfg.Seed), wires: netsim.New(cfg.Seed), ahead: min(cfg.AB.Delay, cfg.BA.Delay), out: out}
 	e.emit = e.inject
 	if cfg.Medium == link.MediumEthernet {
 		e.header = ethernetHeader
@@ -77,7 +83,7 @@ func NewEngine(cfg Config, out Out) *Engine {
 func (e *Engine) build(from Side, p *Path, rtt time.Duration) {
 	d, to := &e.from[from], 1-from
 	name := [...]string{"ab ", "ba "}[from]
-	d.outlet = e.net.NewOutlet(name+"outlet", func(due mono.Time, data []byte) {
+	d.outlet = e.wires.NewOutlet(name+"outlet", func(due mono.Time, data []byte) {
 		ip := len(data) - e.header
 		e.out(to, due, data[ip:], data[:ip])
 	})
@@ -87,15 +93,28 @@ func (e *Engine) build(from Side, p *Path, rtt time.Duration) {
 		if burst == 0 {
 			burst = max(leastQueue, p.Police.Bytes(50*time.Millisecond))
 		}
-		d.policer = e.net.NewPolicer(netsim.PolicerConfig{Name: name + "policer", Rate: p.Police, Burst: burst})
+		d.policer = e.queues.NewPolicer(netsim.PolicerConfig{Name: name + "policer", Rate: p.Police, Burst: burst})
 		elements = append(elements, d.policer)
 	}
 	if p.Rate > 0 {
-		d.queue = e.net.NewBottleneck(netsim.BottleneckConfig{Name: name + "queue", Rate: p.Rate, Queue: p.queue(rtt)})
+		d.queue = e.queues.NewBottleneck(netsim.BottleneckConfig{Name: name + "queue", Rate: p.Rate, Queue: p.queue(rtt)})
 		elements = append(elements, d.queue)
 	}
-	d.wire = e.net.NewWire(p.wire(name + "wire"))
-	d.into = netsim.Chain(d.outlet, append(elements, d.wire)...)
+	d.wire = e.wires.NewWire(p.wire(name + "wire"))
+	d.net, d.into = e.wires, netsim.Chain(d.outlet, d.wire)
+	if len(elements) > 0 {
+		wire := d.into
+		d.net, d.into = e.queues, netsim.Chain(e.queues.NewOutlet(name+"bridge", func(at mono.Time, data []byte) {
+			e.catchUp(e.wires, at)
+			e.wires.Inject(wire, data)
+		}), elements...)
+	}
+}
+
+// catchUp lets everything happen in a network that is due until now.
+func (e *Engine) catchUp(n *netsim.Network, now mono.Time) {
+	// The error is a host's, and there are none.
+	_, _ = n.Run(max(now, n.Now()), nil)
 }
 
 // queue makes the queue that a path's packets wait in.
@@ -180,7 +199,7 @@ func (e *Engine) Put(now mono.Time, from Side, f *link.Frame) {
 		d.bad++
 		return
 	}
-	e.to, e.front = d.into, header
+	e.to, e.front = d, header
 	if !e.cut.Segment(&ip, e.emit) {
 		d.bad++
 	}
@@ -194,7 +213,7 @@ func (e *Engine) inject(packet []byte) {
 		e.joined = append(append(e.joined[:0], packet...), e.front...)
 		packet = e.joined
 	}
-	e.net.Inject(e.to, packet)
+	e.to.net.Inject(e.to.into, packet)
 }
 
 // carriesIP says whether IP follows an Ethernet header at once.
@@ -205,9 +224,9 @@ func carriesIP(header []byte) bool {
 
 // Advance lets everything happen that is due until now, handing packets out in order of their due times.
 func (e *Engine) Advance(now mono.Time) {
-	// The error is a host's, and there are none.
-	_, _ = e.net.Run(max(now, e.net.Now()), nil)
+	e.catchUp(e.queues, now)
+	e.catchUp(e.wires, now)
 }
 
-// Next is when Advance will have something to do; mono.Never: the link is empty.
-func (e *Engine) Next() mono.Time { return e.net.Next() }
+// Next is when Advance will have to hand out a packet, at the earliest; mono.Never: the link is empty.
+func (e *Engine) Next() mono.Time { return min(e.wires.Next(), e.queues.Next().Add(e.ahead)) }

@@ -213,8 +213,18 @@ func TestDirectionsDiffer(t *testing.T) {
 	}
 }
 
-// TestNext says when the loop must be back.
+// TestNext says when the loop must be back: for a packet's end, not for the queue's.
 func TestNext(t *testing.T) {
+	q := newBench(t, link.MediumIP, "rate=1Mbps,delay=7ms", "rate=1Mbps,delay=3ms")
+	g := superframe(nil, 85) // 125 bytes: 1 ms
+	q.Put(start, A, &g)
+	if q.Next() != start.Add(4*time.Millisecond) { // nothing can have passed both a queue and a wire before
+		t.Errorf("next is %v after a packet came into a queue, want 4ms", q.Next().Sub(start))
+	}
+	q.Advance(start.Add(4 * time.Millisecond))
+	if q.Next() != start.Add(8*time.Millisecond) {
+		t.Errorf("next is %v after a packet came into a queue, want 8ms", q.Next().Sub(start))
+	}
 	b := newBench(t, link.MediumIP, "delay=7ms", "")
 	if b.Next() != mono.Never {
 		t.Errorf("an empty link wants to be advanced at %v", b.Next())
