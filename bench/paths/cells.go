@@ -39,7 +39,7 @@ func allCells() []cell {
 		cells = append(cells, c)
 	}
 	for _, rtt := range []float64{20, 100} {
-		for _, tail := range []int{1, 3, 10} {
+		for _, tail := range []int{0, 1, 3, 10} {
 			cells = append(cells, cell{RTT: ms(rtt), BDPs: 4, Tail: tail, Size: tailSize, Short: true})
 		}
 	}
@@ -82,6 +82,9 @@ func ms(n float64) time.Duration { return time.Duration(n * float64(time.Millise
 // name says what distinguishes the cell.
 func (c *cell) name() string {
 	parts := []string{fmt.Sprintf("%v", c.RTT), fmt.Sprintf("loss %g%%", c.Loss*100)}
+	if c.Short {
+		parts[0] += " short"
+	}
 	if c.Tail > 0 {
 		parts[1] = fmt.Sprintf("last %d lost", c.Tail)
 	}

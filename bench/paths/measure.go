@@ -83,6 +83,8 @@ func (w *world) fetch(ctx context.Context, c *cell, seed int, url, pcap string) 
 	if f.Seconds, err = w.curl(ctx, url, c.Size); err != nil {
 		return f, err
 	}
+	// The connection must have ended before the link does, or its last packets are the next one's first.
+	time.Sleep(2*c.RTT + 50*time.Millisecond)
 	report, err := l.end()
 	f.Packets, f.Lost, f.Dropped = report.BA.Packets, report.BA.Lost, report.BA.QueueDrops
 	f.LateP99, f.LateMax = report.Late.P99, report.Late.Max
