@@ -8,6 +8,18 @@ import "ocaserve/tcpstack/mono"
 // Next is when something will happen if nothing is injected before; mono.Never: nothing will.
 func (n *Network) Next() mono.Time { return min(n.events.next(), n.deadline()) }
 
+// Reserve makes that many packets of a size beforehand, so that the first burst does not wait for the system
+// to find memory, which takes milliseconds where a hypervisor has to.
+func (n *Network) Reserve(packets, size int) {
+	for range packets {
+		p := &Packet{Data: make([]byte, size)}
+		for i := 0; i < size; i += 512 { // at least once per page
+			p.Data[i] = 1
+		}
+		n.free = append(n.free, p)
+	}
+}
+
 // An Outlet is where packets leave the simulation.
 type Outlet struct {
 	base

@@ -100,6 +100,7 @@ func (e *Engine) build(from Side, p *Path, rtt time.Duration) {
 		d.queue = e.queues.NewBottleneck(netsim.BottleneckConfig{Name: name + "queue", Rate: p.Rate, Queue: p.queue(rtt)})
 		elements = append(elements, d.queue)
 	}
+	e.reserve(p, rtt)
 	d.wire = e.wires.NewWire(p.wire(name + "wire"))
 	d.net, d.into = e.wires, netsim.Chain(d.outlet, d.wire)
 	if len(elements) > 0 {
@@ -109,6 +110,16 @@ func (e *Engine) build(from Side, p *Path, rtt time.Duration) {
 			e.wires.Inject(wire, data)
 		}), elements...)
 	}
+}
+
+// reserve makes the packets that a full path holds, within reason.
+func (e *Engine) reserve(p *Path, rtt time.Duration) {
+	const size, most = 1536, 20_000 // 30 MB
+	waiting, _ := p.Queue.limits(p.Rate, rtt)
+	if p.Rate > 0 {
+		e.queues.Reserve(int(min(most, waiting/1500)), size)
+	}
+	e.wires.Reserve(int(min(most, 256+p.Rate.Bytes(p.Delay)/1500)), size)
 }
 
 // catchUp lets everything happen in a network that is due until now.
