@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
 )
 
@@ -25,6 +26,10 @@ var sockoptTable = map[sockoptKey]sockopt{
 	{"SOL_SOCKET", "SO_KEEPALIVE"}: {
 		set: func(s *socket, v int64) { s.opts.keepAlive = v != 0; s.applyKeepAlive() },
 		get: func(s *socket) int64 { return truth(s.opts.keepAlive) },
+	},
+	{"SOL_SOCKET", "SO_MAX_PACING_RATE"}: { // bytes per second; ours count payload only
+		set: func(s *socket, v int64) { s.opts.pace = pacing.Rate(v); s.apply() },
+		get: func(s *socket) int64 { return int64(s.opts.pace) },
 	},
 	{"IPPROTO_TCP", "TCP_NODELAY"}: {
 		set: func(s *socket, v int64) { s.opts.noDelay = v != 0; s.apply() },

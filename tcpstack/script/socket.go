@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack"
 	"ocaserve/tcpstack/stream"
 )
@@ -36,7 +37,8 @@ type sockopts struct {
 	keep      tcpstack.KeepAlive
 	lowat     int64
 	fastOpen  int
-	abortive  bool // SO_LINGER with no time
+	pace      pacing.Rate // 0: no limit
+	abortive  bool        // SO_LINGER with no time
 }
 
 // newSocket has Linux's defaults: two hours before the first keepalive probe, nine probes 75 s apart.
@@ -82,6 +84,9 @@ func (s *socket) apply() {
 	s.conn.SetNoDelay(s.opts.noDelay)
 	if s.opts.lowat > 0 {
 		s.conn.SetNotsentLowat(s.opts.lowat)
+	}
+	if s.opts.pace > 0 {
+		s.conn.SetMaxPacingRate(s.opts.pace)
 	}
 }
 
