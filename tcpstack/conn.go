@@ -52,7 +52,6 @@ type Conn struct {
 	queue stream.SendQueue
 	in    stream.Reassembly
 	mtu   mtuState
-	fast  fastState
 
 	limits limits
 	count  counters
@@ -68,6 +67,7 @@ type Conn struct {
 	waitOn    *waitList // nil: none
 	listed    int32     // place in Shard.all
 	deficit   int32     // bytes left of c's turn to send, see Shard.outputNext
+	fast      fastState
 	ecn       ecnState
 	heldBy    trace.Limit // what limits output now
 	pending   bool        // on the shard's output list

@@ -32,13 +32,21 @@ const (
 
 // fastState is a connection's part of Fast Open.
 type fastState struct {
-	synAt   mono.Time // client: when the SYN with data went out; server: the first SYN-ACK
-	sent    uint16    // client: bytes in the SYN
-	asked   bool      // client: wanted
-	pending bool      // server: in SYN-RECEIVED, with the application at work
-	again   bool      // server: the SYN came again
-	fresh   bool      // server: the SYN-ACK brings a new cookie, since the old one ends soon
-	data    bool      // data in a SYN was acknowledged (TCPI_OPT_SYN_DATA)
+	synAt   uint32 // client: when the SYN with data went out; server: the first SYN-ACK; microseconds, the low bits
+	sent    uint16 // client: bytes in the SYN
+	asked   bool   // client: wanted
+	pending bool   // server: in SYN-RECEIVED, with the application at work
+	again   bool   // server: the SYN came again
+	fresh   bool   // server: the SYN-ACK brings a new cookie, since the old one ends soon
+	data    bool   // data in a SYN was acknowledged (TCPI_OPT_SYN_DATA)
+}
+
+// micros is t in microseconds, the low 32 bits: more than an hour, and a handshake takes a minute at most.
+func micros(t mono.Time) uint32 { return uint32(t / mono.Time(time.Microsecond)) }
+
+// opened is synAt as a time.
+func (f *fastState) opened(now mono.Time) mono.Time {
+	return now.Add(-time.Duration(micros(now)-f.synAt) * time.Microsecond)
 }
 
 // answerFast handles the Fast Open option of a SYN. It reports true if the connection was made; else the handshake
@@ -93,7 +101,7 @@ func (s *Shard) fastRoom(now mono.Time, l *Listener) bool {
 // SYN is left for the client to repeat.
 func (s *Shard) acceptFast(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segment, old bool) {
 	c := s.newAccepted(now, l, e)
-	c.fast = fastState{synAt: now, pending: true, fresh: old, data: true}
+	c.fast = fastState{synAt: micros(now), pending: true, fresh: old, data: true}
 	c.snd.wl1, c.snd.wnd, c.snd.maxWnd = seg.Seq, int64(seg.Window), int64(seg.Window)
 	c.startSending(now)
 	got, _ := c.in.Insert(0, seg.Payload)
@@ -109,7 +117,7 @@ func (s *Shard) acceptFast(now mono.Time, l *Listener, e *syn.Entry, seg *wire.S
 func (c *Conn) fastEstablished(now mono.Time, seg *wire.Segment) {
 	c.leaveFast(false)
 	if c.snd.synTries == 1 && !c.fast.again { // Karn
-		c.rec.SampleRTT(now, now.Sub(c.fast.synAt))
+		c.rec.SampleRTT(now, now.Sub(c.fast.opened(now)))
 	} else if seg.Ack == c.snd.seqOf(0) {
 		c.rec.MarkAllLost(now) // a client without our SYN-ACK takes no data
 	}
@@ -187,7 +195,7 @@ func (c *Conn) fastSyn(now mono.Time, seg *wire.Segment) int64 {
 	}
 	mss := min(h.mss, int(c.shard.announcedMSS(&c.flow)))
 	n := max(0, min(c.queue.Len(), int64(mss+20-seg.HeaderLen())))
-	c.fast.sent, c.fast.synAt = uint16(n), now
+	c.fast.sent, c.fast.synAt = uint16(n), micros(now)
 	return n
 }
 
@@ -208,7 +216,7 @@ func (c *Conn) fastAnswered(now mono.Time, seg *wire.Segment) {
 	acked := int64(seg.Ack.Sub(c.snd.seqOf(0)))
 	switch {
 	case acked > 0:
-		c.rec.Sent(c.fast.synAt, 0, acked)
+		c.rec.Sent(c.fast.opened(now), 0, acked)
 		c.rec.Ack(now, recovery.AckInfo{Ack: acked})
 		c.queue.Ack(acked)
 		c.fast.data, h.drops = true, 0
