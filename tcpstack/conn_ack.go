@@ -78,6 +78,7 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 		Unsent: min(c.unsentWithFin(), c.windowRoom()),
 	})
 	before.marked, before.echo = c.ecnMarked(seg, out.Delivered)
+	c.count.deliveredCE += c.segments(before.marked)
 	c.countRecovery(&out)
 	if out.Acked > 0 {
 		c.freeAcked(now, ack)

@@ -19,6 +19,7 @@ type counters struct {
 	dataSegsOut  uint32
 	dataSegsIn   uint32
 	dsackDups    uint32
+	deliveredCE  uint32
 	outOfOrder   uint32 // segments that arrived ahead of a hole
 	rateLimited  bool   // the application was the limit during that sample
 }

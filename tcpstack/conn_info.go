@@ -71,6 +71,7 @@ type Info struct {
 	DataSegsOut  int   `json:"data_segs_out"` // tcpi_data_segs_out
 	DataSegsIn   int   `json:"data_segs_in"`  // tcpi_data_segs_in
 	Delivered    int   `json:"delivered"`     // tcpi_delivered
+	DeliveredCE  int   `json:"delivered_ce"`  // tcpi_delivered_ce: as far as the peer's ECN echoes tell
 	DSACKDups    int   `json:"dsack_dups"`    // tcpi_dsack_dups
 	ReordSeen    int   `json:"reord_seen"`    // tcpi_reord_seen: ACKs that told of reordering
 	RcvOOOPack   int   `json:"rcv_ooopack"`   // tcpi_rcv_ooopack
@@ -181,6 +182,7 @@ func (c *Conn) infoCounts(i *Info) {
 	i.DataSegsOut, i.DataSegsIn = int(n.dataSegsOut), int(n.dataSegsIn)
 	m := c.rec.Marks()
 	i.Delivered = int(c.segments(max(0, c.rec.Una()) + m.Sacked))
+	i.DeliveredCE = int(n.deliveredCE)
 	i.DSACKDups, i.ReordSeen, i.RcvOOOPack = int(n.dsackDups), m.Reorder, int(n.outOfOrder)
 	i.PacingRate, i.MaxPacingRate = c.PacingRate(), c.pace.max
 	i.DeliveryRate, i.DeliveryAppLimited = pacing.Rate(n.rate), n.rateLimited

@@ -93,6 +93,8 @@ func infoLine(v *connView) string {
 	t, i := &infoText{}, v.Info
 	t.flag(i.Options&tcpstack.InfoTimestamps != 0, "ts")
 	t.flag(i.Options&tcpstack.InfoSACK != 0, "sack")
+	t.flag(i.Options&tcpstack.InfoECN != 0, "ecn")
+	t.flag(i.Options&tcpstack.InfoSynData != 0, "fastopen")
 	t.word(v.CC)
 	t.flag(i.Options&tcpstack.InfoWScale != 0, fmt.Sprintf("wscale:%d,%d", i.SndWScale, i.RcvWScale))
 	t.time("rto", i.RTO)
@@ -138,6 +140,7 @@ func infoRates(t *infoText, i *tcpstack.Info) {
 	}
 	t.rate("delivery_rate", i.DeliveryRate)
 	t.count("delivered", int64(i.Delivered))
+	t.count("delivered_ce", int64(i.DeliveredCE))
 	t.flag(i.DeliveryAppLimited, "app_limited")
 	if i.BusyTime >= time.Millisecond {
 		t.word(fmt.Sprintf("busy:%dms", i.BusyTime.Milliseconds()))
