@@ -3,6 +3,7 @@ package pacing
 import (
 	"math"
 	"math/bits"
+	"time"
 
 	"ocaserve/tcpstack/mono"
 )
@@ -10,20 +11,20 @@ import (
 const (
 	// MaxQuantum is the most that leaves in one burst: what one superframe carries.
 	MaxQuantum = 64 << 10
-	// perQuantum is how many bursts a second of sending is cut into: a burst is about 1 ms of the rate.
-	perQuantum = 1000
+	// Burst is how much of the rate one burst carries where nobody says otherwise (Linux's sk_pacing_shift: 0.98 ms).
+	Burst = time.Millisecond
 
 	second = 1e9 // ns
 	// maxDebt, in billionths of a byte, is where what a rate change carries over saturates: 4.6 GB.
 	maxDebt = math.MaxInt64 / 2
 )
 
-// Quantum is the burst for a rate: about 1 ms of it, at most 64 KiB, but at least 2 segments, in whole
+// Quantum is the bytes of one burst that carries d of a rate: at most 64 KiB, but at least 2 segments, in whole
 // segments of mss bytes. Two segments, so that a receiver that acknowledges every second one (RFC 9293
 // section 3.8.6.3) answers each burst.
-func Quantum(r Rate, mss int) int64 {
+func Quantum(r Rate, d time.Duration, mss int) int64 {
 	m := int64(max(mss, 1))
-	n := min(int64(r)/perQuantum, MaxQuantum)
+	n := min(r.Bytes(d), MaxQuantum)
 	return max(n-n%m, 2*m)
 }
 

@@ -89,7 +89,7 @@ var pacedRates = []Rate{1, 999, 125_000, 625_000, 3_125_000, 12_500_000, 123_456
 // the time between two departures is no whole number of nanoseconds.
 func TestPacerKeepsTheSchedule(t *testing.T) {
 	for _, r := range pacedRates {
-		q := Quantum(r, 1447)
+		q := Quantum(r, Burst, 1447)
 		l := newPacedLoop(t, r, q)
 		for range 2000 {
 			if l.earned > math.MaxInt64/2 {
@@ -113,7 +113,7 @@ func TestPacerKeepsTheSchedule(t *testing.T) {
 func TestPacerCatchesUp(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for _, r := range pacedRates[1:] {
-		q := Quantum(r, 1448)
+		q := Quantum(r, Burst, 1448)
 		l := newPacedLoop(t, r, q)
 		spare := int64(r.Duration(q))
 		for range 2000 {
@@ -213,7 +213,7 @@ func runPacer(t *testing.T, ops []byte) {
 			r := Rate(1 + arg()<<(arg()%22))
 			// The lower bound holds for the largest burst; what a smaller one cannot catch up is lost.
 			late = late || l.p.Next() < l.now
-			l.setRate(r, Quantum(r, 1448))
+			l.setRate(r, Quantum(r, Burst, 1448))
 		case 3: // idle: no questions, and no credit for it
 			l.sendAll(math.MaxInt64)
 			l.now = max(l.now, l.p.Next()).Add(time.Duration(arg() << (arg() % 30)))
@@ -290,7 +290,7 @@ func TestQuantum(t *testing.T) {
 		{125_000, 1448, 2 * 1448}, {3_125_000, 1448, 2 * 1448}, {12_500_000, 1448, 8 * 1448},
 		{1e9, 1448, 45 * 1448}, {1e9, 8948, 7 * 8948}, {0, 1448, 2 * 1448}, {1e15, 65_483, 2 * 65_483}, {5000, 0, 5},
 	} {
-		if got := Quantum(c.rate, c.mss); got != c.want {
+		if got := Quantum(c.rate, Burst, c.mss); got != c.want {
 			t.Errorf("%v, MSS %d: %d bytes, want %d", c.rate, c.mss, got, c.want)
 		}
 	}

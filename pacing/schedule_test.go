@@ -152,7 +152,7 @@ func TestScheduleMeetsItsDeadline(t *testing.T) {
 	for sent < size {
 		if p.Next() <= now { // the rate is asked for at a departure: what was sent ahead of time is paid for then
 			r, _ := s.At(now, sent)
-			p.SetRate(now, r, Quantum(r, 1448))
+			p.SetRate(now, r, Quantum(r, Burst, 1448))
 		}
 		if n := min(p.Ready(now), size-sent); n > 0 {
 			p.Sent(now, n)

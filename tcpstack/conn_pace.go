@@ -156,7 +156,7 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 	rate, quantum := c.paceByWindow(off)
 	p.asked = limit > 0 && (rate == 0 || limit < rate)
 	if p.asked {
-		rate, quantum = limit, pacing.Quantum(limit, c.snd.mss)
+		rate, quantum = limit, pacing.Quantum(limit, c.shard.stack.cfg.PaceBurst, c.snd.mss)
 	}
 	p.SetRate(now, rate, quantum)
 }
@@ -205,6 +205,6 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 // anyway.
 func (c *Conn) paceBurst(r pacing.Rate) int64 {
 	mss, units := int64(c.snd.mss), min(c.rec.RTT().MinRTT()/time.Microsecond>>tsoRTTLog, 62)
-	n := min(pacing.Quantum(r, c.snd.mss)+int64(pacing.MaxQuantum)>>units, pacing.MaxQuantum)
+	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+int64(pacing.MaxQuantum)>>units, pacing.MaxQuantum)
 	return max(n-n%mss, 2*mss)
 }

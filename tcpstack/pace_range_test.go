@@ -123,7 +123,7 @@ func TestSetMaxPacingRateAtOnce(t *testing.T) {
 	c.SetMaxPacingRate(1000) // three seconds for a burst
 	p.send(500_000)
 	p.run(time.Second, nil)
-	if p.sent.last != pacing.Quantum(1000, c.snd.mss) {
+	if p.sent.last != pacing.Quantum(1000, pacing.Burst, c.snd.mss) {
 		t.Fatalf("%d bytes left", p.sent.last)
 	}
 	if c.pending || !c.timers[timerPace].IsSet() {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/link"
@@ -30,8 +31,9 @@ type Config struct {
 	MaxReassembly    int   // bytes per shard that reassembly may hold; 0: 256 MiB, or half of its budget
 	MemoryBudget     int64 // bytes that connections may hold, each shard its share; 0: 512 MiB per shard
 
-	MaxPacingRate pacing.Rate // of each new connection, see Conn.SetMaxPacingRate; 0: none
-	EgressRate    pacing.Rate // what all shards together send, see egress.go; 0: no cap
+	MaxPacingRate pacing.Rate   // of each new connection, see Conn.SetMaxPacingRate; 0: none
+	PaceBurst     time.Duration // how much of a rate one burst carries, see pacing.Quantum; 0: pacing.Burst
+	EgressRate    pacing.Rate   // what all shards together send, see egress.go; 0: no cap
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	ECN        ECN              // explicit congestion notification of new connections
@@ -54,6 +56,9 @@ func (c *Config) setDefaults() error {
 	def(&c.MaxHalfOpen, 4096)
 	if c.MaxSendBuffer == 0 {
 		c.MaxSendBuffer = 32 << 20
+	}
+	if c.PaceBurst == 0 {
+		c.PaceBurst = pacing.Burst
 	}
 	if c.NotsentLowat == 0 {
 		c.NotsentLowat = 256 << 10

@@ -1,7 +1,7 @@
 // Command pacing measures what pacing costs: the CPU seconds that a shard spends for each GB it sends, paced and
 // unpaced, with the same number of connections:
 //
-//		go run ./bench/pacing [--cells 40x100Mbps,160x25Mbps,4000x1Mbps] [--time 3s] [--rounds 3]
+//		go run ./bench/pacing [--cells 40x100Mbps,160x25Mbps,4000x1Mbps] [--burst 1ms] [--time 3s] [--rounds 3]
 //
 //	 1. Two stacks on a cable in memory, one shard each; the server's shard sends bytes that stay in cache to every
 //	    connection, so that nothing but the stack and one copy is measured: with TLS, a disk or a NIC behind it the
@@ -33,26 +33,29 @@ import (
 type cell struct {
 	conns int
 	rate  pacing.Rate // 0: unpaced
+	burst time.Duration
 }
 
 func main() {
 	cells := flag.String("cells", "40x100Mbps,160x25Mbps,800x5Mbps,4000x1Mbps", "connections x rate, separated by commas")
 	length := flag.Duration("time", 3*time.Second, "how long each measurement takes")
+	burst := flag.Duration("burst", pacing.Burst, "how much of the rate leaves in one burst")
 	rounds := flag.Int("rounds", 3, "measurements of each cell")
 	flag.Parse()
-	if err := run(*cells, *length, *rounds); err != nil {
+	if err := run(*cells, *length, *burst, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "pacing:", err)
 		os.Exit(1)
 	}
 }
 
-func run(cells string, length time.Duration, rounds int) error {
+func run(cells string, length, burst time.Duration, rounds int) error {
 	fmt.Printf("%22s %12s %10s %12s %12s %8s\n", "", "CPU-s/GB", "Gb/s", "frames/GB", "KiB/frame", "ratio")
 	for _, text := range strings.Split(cells, ",") {
 		c, err := parseCell(text)
 		if err != nil {
 			return err
 		}
+		c.burst = burst
 		unpaced, err := median(cell{conns: c.conns}, length, rounds)
 		if err != nil {
 			return err
@@ -114,7 +117,7 @@ func measure(c cell, length time.Duration) (f figure, err error) {
 	if c.rate == 0 {
 		functions = tcpstack.FunctionsBase
 	}
-	from, err := tcpstack.New(tcpstack.Config{Addrs: []netip.Addr{server}, MaxPacingRate: c.rate, Functions: functions}, a.Queues())
+	from, err := tcpstack.New(tcpstack.Config{Addrs: []netip.Addr{server}, MaxPacingRate: c.rate, PaceBurst: c.burst, Functions: functions}, a.Queues())
 	if err != nil {
 		return f, err
 	}

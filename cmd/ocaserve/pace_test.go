@@ -33,6 +33,7 @@ func TestPaceFlags(t *testing.T) {
 func TestPaceFlagsThatAreWrong(t *testing.T) {
 	for _, c := range []struct{ flag, value, want string }{
 		{"--pace", "25", "want a number with a unit"},
+		{"--pace-burst", "1s", "--pace-burst 1s is out of range"},
 		{"--pace", "1kbps", "--pace 1kbps would not carry anything"},
 		{"--egress", "7bps", "--egress 8bps would not carry anything"},
 	} {
