@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
@@ -67,6 +68,7 @@ func newHostile(t *testing.T, in []byte) *hostile {
 	}
 	h.peer = newPeer(t, Config{
 		MaxReassembly: 1 << 20, MaxHalfOpen: 8, MaxConns: 16, Congestion: h.congestion(), Functions: h.functions(),
+		MemoryBudget: 4 << 20 >> (h.byte() % 4), MTUProbing: MTUProbing(h.byte() % 3),
 	})
 	h.quiet = true
 	o := synOptions()
@@ -76,7 +78,17 @@ func newHostile(t *testing.T, in []byte) *hostile {
 	if h.byte()&1 == 0 {
 		o.HasTS, o.TSVal = true, h.tsOf()
 	}
-	h.open(o)
+	h.listen(ListenConfig{FastOpen: 4})
+	flags, answer := fS, fSA
+	if h.byte()&1 == 0 && h.s.stack.cfg.ECN != ECNOff {
+		flags, answer = flags|wire.ECE|wire.CWR, answer|wire.ECE
+	}
+	h.send(sg{flags: flags, opt: o})
+	h.want(sg{flags: answer, ack: 1})
+	h.advance(10 * time.Millisecond)
+	h.ts = o.HasTS
+	h.send(sg{flags: fA, seq: 1, ack: 1})
+	h.wantState(StateEstablished)
 	h.conns = 1
 	h.edge = 65536
 	return h
@@ -180,6 +192,7 @@ func (h *hostile) segment() {
 		h.fins[end-1] = true
 	}
 	h.options(&g, c)
+	g.ECN = h.byte() % 4 // not ECN-capable, ECT(1), ECT(0), CE
 	h.dev.in = append(h.dev.in, h.packet(&g))
 	if h.byte() < 200 {
 		h.settle()
@@ -204,7 +217,7 @@ func (h *hostile) options(g *wire.Segment, c *Conn) {
 
 // application lets the stack's side do something.
 func (h *hostile) application() {
-	k, n := h.byte()%16, h.num()
+	k, n := h.byte()%20, h.num()
 	h.s.Post(MessageFunc(func(*Shard) {
 		c := h.host.c
 		switch k {
@@ -244,6 +257,12 @@ func (h *hostile) application() {
 			c.SetCongestion(h.congestion()) //nolint:errcheck // a connection that is over refuses
 		case 14:
 			c.SetFunctions(h.functions()) //nolint:errcheck // the same
+		case 15:
+			c.SetMaxPacingRate(pacing.Rate(n * 100))
+		case 16:
+			c.PaceRange(pacing.Range{To: n, Rate: pacing.Rate(n * 7), Deadline: h.now.Add(time.Duration(n) * time.Millisecond), CatchUp: n&1 == 0})
+		case 17:
+			c.EndPace()
 		default:
 			h.host.drain(c)
 		}
