@@ -110,7 +110,7 @@ func accept(t *testing.T, l net.Listener, ca *testCA) (*Session, net.Conn) {
 	return s, nc
 }
 
-// OpenSSL over all suites; in TLS 1.3 with KeyUpdates that either side asks for.
+// OpenSSL over all suites (RFC 8446, RFC 5288, RFC 7905); in TLS 1.3 with KeyUpdates that either side asks for.
 func TestOpenSSL(t *testing.T) {
 	needOpenSSL(t)
 	ec, withRSA := newTestCA(t), newTestCA(t)

@@ -143,6 +143,7 @@ func TestEntityTagLists(t *testing.T) {
 	}
 }
 
+// RFC 3986 sections 2.4 and 5.2.4: decoded once, then dot segments removed, and nothing climbs out.
 func TestPaths(t *testing.T) {
 	for in, want := range map[string]string{
 		"/": "/", "/a/b": "/a/b", "/a//b/": "/a/b/", "/a/./b": "/a/b", "/a/../b": "/b", "/a/b/..": "/a/", "/a/.": "/a/",

@@ -88,7 +88,8 @@ var smuggling = []struct {
 	{"too many fields", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X: y\r\n", maxFields) + "\r\n", 431},
 }
 
-// Whole, and one byte at a time, a head gets the same verdict; and what we take, fasthttp's parser takes.
+// Whole, and one byte at a time, a head gets the same verdict (RFC 9112 sections 2.2, 3.2, 5.1, 5.2, 6.1 and 6.3); and what we
+// take, fasthttp's parser takes.
 func TestSmuggling(t *testing.T) {
 	for _, tc := range smuggling {
 		t.Run(tc.name, func(t *testing.T) {

@@ -168,8 +168,8 @@ func TestFinFlood(t *testing.T) {
 	}
 }
 
-// Peers that leave their side open, or stop in the middle of closing, hold no orphan: each way to dawdle has an end, at
-// which neither a timer nor a byte is left.
+// Peers that leave their side open, or stop in the middle of closing, hold no orphan: each way to dawdle has an end (a shut
+// window: RFC 6429 section 3 leaves it to us), at which neither a timer nor a byte is left.
 func TestDawdlingClose(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -40,7 +40,7 @@ func fetchOver(t *testing.T, p *pair, client, server *app, n int, d time.Duratio
 	}
 }
 
-// RFC 4821 section 7.7 and the search after it: a path that drops large packets silently works after a few
+// RFC 4821 section 7.7 (the black hole of RFC 2923 section 2.1) and the search after it (section 7.3): a path that drops large packets silently works after a few
 // time-outs, at its own MTU after a few probes; their losses reduce no window; and the next connection to the
 // same host knows.
 func TestMTUBlackHole(t *testing.T) {

@@ -224,7 +224,7 @@ func TestSenderSillyWindow(t *testing.T) {
 	p.wantData(1101, 1000, 1)
 }
 
-// Section 3.8.6: the window never shrinks, and 3.8.6.2.2: it opens in steps worth a segment.
+// RFC 9293 sections 3.8.6 and 3.8.6.2.2: the window never shrinks, and it opens in steps worth a segment.
 func TestReceiverWindow(t *testing.T) {
 	p := opened(t)
 	p.host.pause = true

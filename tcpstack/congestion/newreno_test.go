@@ -44,7 +44,7 @@ func expire(inFlight int64) func(*NewReno) {
 	return func(c *NewReno) { c.Timeout(1, Loss{InFlight: inFlight}) }
 }
 
-// RFC 5681 section 3.1 and equation (4), by bytes: RFC 3465 sections 2.1 and 2.2.
+// RFC 5681 equation (4) for a loss, and by bytes: RFC 3465 sections 2.1 and 2.2.
 func TestNewReno(t *testing.T) {
 	const none = math.MaxInt64
 	tell(t, []step{

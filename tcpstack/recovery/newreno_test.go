@@ -2,7 +2,7 @@ package recovery
 
 import "testing"
 
-// RFC 6582 section 3.2: three duplicate ACKs, one partial ACK, the full ACK.
+// RFC 6582 section 3.2 steps 2 and 3: three duplicate ACKs, one partial ACK, the full ACK.
 func TestNewReno(t *testing.T) {
 	x := tell(t, Config{})
 	x.send(10_000) // 0..1000 and 3000..4000 will be lost
@@ -70,7 +70,7 @@ func TestNewRenoNoFastRetransmitAfterTimeout(t *testing.T) {
 	x.lost(mss, 7000, 8000)
 }
 
-// A receiver that forges duplicate ACKs (RFC 5681 section 5) gains no more than what is in flight.
+// A receiver that forges duplicate ACKs (RFC 5681 sections 3.2 and 5) gains no more than what is in flight.
 func TestNewRenoForgedDuplicates(t *testing.T) {
 	x := tell(t, Config{})
 	x.send(3000)

@@ -2,7 +2,7 @@ package recovery
 
 import "testing"
 
-// RFC 6675 section 5, the whole of an episode: three segments SACKed above a hole inside one burst.
+// RFC 6675 section 5 step (4.3) and (C), the whole of an episode: three segments SACKed above a hole inside one burst.
 func TestRecoverySACK(t *testing.T) {
 	x := tell(t, Config{SACK: true})
 	x.send(10_000)
@@ -125,7 +125,7 @@ func TestRescue(t *testing.T) {
 	x.wantIdle()
 }
 
-// We deviate from rule 4: the last hole was retransmitted already, so it is no rescue.
+// We deviate from RFC 6675 section 4 rule 4: the last hole was retransmitted already, so it is no rescue.
 func TestRescueSkipsRetransmitted(t *testing.T) {
 	x := tell(t, Config{SACK: true})
 	x.send(5000)

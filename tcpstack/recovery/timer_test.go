@@ -9,7 +9,7 @@ import (
 	"ocaserve/tcpstack/stream"
 )
 
-// RFC 6298 section 2 with one sample per round trip: exact values.
+// RFC 6298 (2.2) and (2.3), with one sample per round trip: exact values.
 func TestRTO(t *testing.T) {
 	x := tell(t, Config{MinRTO: 1 * ms})
 	x.wantRTO(time.Second) // (2.1)
@@ -75,7 +75,7 @@ func TestRTOBounds(t *testing.T) {
 	x.wantRTO(time.Minute)
 }
 
-// RFC 6298 (5.1) to (5.3).
+// RFC 6298 (5.1), (5.2) and (5.3).
 func TestTimerManagement(t *testing.T) {
 	x := tell(t, Config{})
 	x.wantIdle()
@@ -194,7 +194,7 @@ func TestMarkAllLost(t *testing.T) {
 	x.timeout(300*ms, "-") // still the same episode
 }
 
-// Silence after retransmissions: a time-out counts them as lost too.
+// Silence after retransmissions: a time-out counts them as lost too (RFC 6298 (5.4), RFC 6582 section 3.2 step 4).
 func TestTimeoutInRecovery(t *testing.T) {
 	x := tell(t, Config{SACK: true})
 	x.send(5000)

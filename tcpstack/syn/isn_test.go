@@ -85,7 +85,7 @@ func TestISNFlows(t *testing.T) {
 	}
 }
 
-// TestTSOffset: one clock per pair of hosts, whatever the ports; another for other hosts.
+// TestTSOffset: one clock per pair of hosts, whatever the ports; another for other hosts (RFC 7323 section 5.4).
 func TestTSOffset(t *testing.T) {
 	g, f := NewGenerator(testKey), flow(1)
 	off := g.TSOffset(&f)

@@ -135,6 +135,7 @@ func tooBig(t *testing.T, v6 bool) (packet, answer []byte) {
 	return packet, append(answer, packet[:limit-len(answer)]...)
 }
 
+// RFC 1191 section 4, RFC 4443 section 3.2.
 func TestPacketTooBig(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		packet, want := tooBig(t, v6)
@@ -251,6 +252,7 @@ func TestParseICMPDrops(t *testing.T) {
 	}
 }
 
+// RFC 792, RFC 4443 section 3.1: which error is about what.
 func TestICMPKinds(t *testing.T) {
 	tests := []struct {
 		v6         bool

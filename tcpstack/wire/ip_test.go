@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// RFC 791 section 3.1.
 func TestParseIPv4(t *testing.T) {
 	b := unhex(t, `
 		45          # version 4, 5 words
@@ -49,6 +50,7 @@ func withOptions(t *testing.T, o string) []byte {
 	return b
 }
 
+// RFC 791 section 3.1 and RFC 1122 section 3.2.1: what is no packet for a host is dropped, fragments too.
 func TestParseIPv4Drops(t *testing.T) {
 	good := unhex(t, "45000018 00000000 4006 0000 c0000201 c6336407 01020304")
 	fixIPv4(good)
@@ -95,6 +97,7 @@ func TestParseIPv4Drops(t *testing.T) {
 	}
 }
 
+// RFC 8200 section 3.
 func TestParseIPv6(t *testing.T) {
 	b := unhex(t, `
 		6 b8 f3199  # version 6, traffic class, flow label
@@ -150,6 +153,8 @@ func TestParseIPv6Drops(t *testing.T) {
 	}
 }
 
+// RFC 8200 sections 4.1, 4.2, 4.4 and 4.5: headers are skipped within bounds; an atomic fragment (RFC 6946 section 4) is
+// a packet, any other is dropped.
 func TestIPv6Extensions(t *testing.T) {
 	chain := func(n int) (s string) { // n destination option headers in a row, then TCP
 		for range n - 1 {

@@ -44,7 +44,7 @@ const (
 )
 
 // What Linux sends must be understood to the last field, and what PutSegment writes for the same values must
-// be the same bytes: same option order, same checksums.
+// be the same bytes: same option order (RFC 7323 appendix A for timestamps), same checksums (RFC 9293 section 3.1).
 func TestLinuxSegments(t *testing.T) {
 	ts := Options{HasTS: true, TSVal: 0xee9a65c0, TSEcr: 5000}
 	sack := ts

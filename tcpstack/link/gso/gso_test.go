@@ -35,6 +35,7 @@ func superframe(v6 bool, flags wire.Flags, gso uint16, sizes ...int) (link.Frame
 	return f, payload
 }
 
+// The segments of an IPv4 superframe count their identifications up (RFC 6864 section 4.1).
 func TestSegment(t *testing.T) {
 	const all = wire.ACK | wire.PSH | wire.FIN | wire.CWR
 	for _, tt := range []struct {

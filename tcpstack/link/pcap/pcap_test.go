@@ -69,6 +69,7 @@ func transmit(t testing.TB, d link.Device, f link.Frame) {
 	}
 }
 
+// A reader of pcapng (draft-ietf-opsawg-pcapng) made for the test finds every packet with its time.
 func TestReadBack(t *testing.T) {
 	var f file
 	i, far, now := tapped(t, &f, 2, Config{})
