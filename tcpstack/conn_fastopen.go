@@ -103,7 +103,7 @@ func (s *Shard) acceptFast(now mono.Time, l *Listener, e *syn.Entry, seg *wire.S
 	c := s.newAccepted(now, l, e)
 	c.fast = fastState{synAt: micros(now), pending: true, fresh: old, data: true}
 	c.snd.wl1, c.snd.wnd, c.snd.maxWnd = seg.Seq, int64(seg.Window), int64(seg.Window)
-	c.startSending(now)
+	c.startSending(now, seg)
 	got, _ := c.in.Insert(0, seg.Payload)
 	s.stats.BytesReceived += uint64(got)
 	s.stats.FastOpenPassive++
