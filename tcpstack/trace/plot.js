@@ -15,7 +15,7 @@ const LINES = [
   ["tlp", "tail loss probe", "dot"], ["rescue", "again: rescue", "dot"],
   ["cwnd", "cwnd", ""], ["pipe", "in flight", ""], ["ssthresh", "ssthresh", ""],
   ["rtt", "RTT sample", "dot"], ["srtt", "srtt", ""], ["pacing", "pacing rate", ""],
-  ["delivery", "delivery rate", ""], ["goodput", "acknowledged rate", ""],
+  ["delivery", "delivery rate", ""], ["goodput", "arrival rate", ""],
 ];
 const shown = Object.fromEntries(LINES.map(l => [l[0], true]));
 const unpacked = new Map(); // index of a connection -> its series
@@ -48,7 +48,7 @@ function series(d, conn) {
   const n = d.byteLength / EVENT | 0, c = {
     conn, d, n, t0: 0, T: new Float64Array(n), send: segments(), again: {}, sack: segments(), ack: new Line(), edge: new Line(),
     cwnd: new Line(), pipe: new Line(), ssthresh: new Line(), srtt: new Line(), rtt: { t: [], v: [] },
-    pacing: new Line(), delivery: new Line(), limits: [], bands: [], lost: 0, undone: 0, resent: 0, first: 0, bytes: 0, una: 0,
+    got: new Line(), holes: [], pacing: new Line(), delivery: new Line(), limits: [], bands: [], lost: 0, undone: 0, resent: 0, first: 0, bytes: 0, una: 0,
   };
   for (const k of CAUSES) c.again[k] = segments();
   if (n) c.t0 = Number(d.getBigInt64(0, true)) / 1e9;
@@ -72,8 +72,8 @@ function take(c, e) {
     case 2: segment(c.send, e); c.bytes += e.len; break;
     case 3: segment(c.again[CAUSE[e.cause]] ?? c.again.dupthresh, e); c.resent += e.len; c.bytes += e.len; break;
     case 1: c.first = e.off; // fall through
-    case 4: c.ack.put(e.t, e.off); c.edge.put(e.t, e.off + e.len); c.una = e.off; break;
-    case 5: segment(c.sack, e); break;
+    case 4: c.ack.put(e.t, e.off); c.edge.put(e.t, e.off + e.len); c.una = e.off; arrived(c, e.t, e.off, e.off); break;
+    case 5: segment(c.sack, e); arrived(c, e.t, e.off, e.off + e.len); break;
     case 6: c.lost += e.len; break;
     case 8: c.undone++; break;
     case 9: c.limits.push({ a: e.t - e.off / 1e9, b: e.t, limit: e.limit }); break;
@@ -83,6 +83,18 @@ function take(c, e) {
   if (e.srtt) c.srtt.put(e.t, e.srtt / 1e6);
   if (e.rtt) { c.rtt.t.push(e.t); c.rtt.v.push(e.rtt / 1e6); }
   c.pacing.put(e.t, e.pacing); c.delivery.put(e.t, e.delivery);
+}
+
+// arrived notes that the peer has [from, to): c.got is how much it has in all, c.holes what it has above una.
+function arrived(c, t, from, to) {
+  let list = c.holes;
+  if (to > c.una && !list.some(r => r[0] <= from && to <= r[1])) {
+    for (const r of list) if (r[0] <= to && from <= r[1]) { from = Math.min(from, r[0]); to = Math.max(to, r[1]); }
+    list = list.filter(r => r[1] < from || r[0] > to);
+    list.push([from, to]);
+  }
+  c.holes = list = list.filter(r => r[1] > c.una);
+  c.got.put(t, Math.max(c.got.v.at(-1) ?? 0, list.reduce((n, r) => n + r[1] - Math.max(r[0], c.una), c.una)));
 }
 
 function event(c, i) {
@@ -206,10 +218,10 @@ function rateClip(c) {
   return a.hi * 8 || Infinity;
 }
 
-// The rate of acknowledgements over the last round trip, or the last hundredth of the view if that is longer.
+// The rate of arrivals, as ACKs and SACKs tell of them, over the last round trip, or the last hundredth of the view if that is longer.
 function goodput(c) {
   const out = new Line(), w = Math.max(c.srtt.v.at(-1) || 1e-3, (view.b - view.a) / 100), step = (view.b - view.a) / 240;
-  const at = t => { const i = lower(c.ack.t, t); return i ? c.ack.v[i - 1] : c.first; };
+  const at = t => { const i = lower(c.got.t, t); return i ? c.got.v[i - 1] : c.first; };
   for (let t = Math.max(view.a, 0); t <= Math.min(view.b, c.end); t += step) out.put(t, Math.max(0, at(t) - at(t - w)) / w);
   return out;
 }
