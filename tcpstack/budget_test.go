@@ -394,3 +394,25 @@ func TestNoAllocationsUnderPressure(t *testing.T) {
 		t.Errorf("pressed %v, %d bytes sent: the measurement is void", p.b.mem.pressed, sent)
 	}
 }
+
+// A peer that acknowledges nothing any more is as stalled as one with a shut window, until it acknowledges something.
+func TestEvictionOfTheSilent(t *testing.T) {
+	p := newPeer(t, Config{MemoryBudget: 1 << 20})
+	p.open(synOptions())
+	silent := p.host.c
+	p.do(func(c *Conn) { c.Append(stream.Bytes(make([]byte, 1000<<10))) })
+	p.skip()
+	p.advance(evictAfter / 2)
+	if p.skip(); p.s.mem.stalled.head != silent {
+		t.Fatal("silent through time-outs, and not on the list")
+	}
+	p.send(sg{flags: fA, seq: 1, ack: 1461})
+	if p.skip(); p.s.mem.stalled.head != nil {
+		t.Fatal("on the list, although it acknowledges")
+	}
+	p.advance(evictAfter + 20*time.Second)
+	p.s.Step(p.now)
+	if p.skip(); !silent.gone || p.s.stats.AbortOnMemory != 1 {
+		t.Errorf("gone %v, %d aborted", silent.gone, p.s.stats.AbortOnMemory)
+	}
+}

@@ -150,7 +150,7 @@ type sender struct {
 	err          error     // why the connection ended
 	lastSent     mono.Time // last data transmission
 	stalledSince mono.Time // first timeout without any progress since
-	shutSince    mono.Time // since when the peer's window has been shut, see noteWindow; zero: it is open
+	shutSince    mono.Time // since when the peer has taken nothing, see noteWindow; zero: it does
 }
 
 // seqOf converts a send offset; the SYN is offset -1.

@@ -95,7 +95,10 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 
 // freeAcked releases what the ACK covers and takes note when it covers the FIN.
 func (c *Conn) freeAcked(now mono.Time, ack int64) {
-	c.snd.stalledSince = 0
+	if c.snd.stalledSince.IsSet() {
+		c.snd.stalledSince = 0
+		c.noteWindow()
+	}
 	end := c.queue.End()
 	c.queue.Ack(min(ack, end))
 	if !c.snd.finSent || ack <= end {

@@ -160,6 +160,7 @@ func (c *Conn) retransmitTimeout(now mono.Time) {
 func (c *Conn) timedOut(now mono.Time, out *recovery.Outcome, before flight) {
 	if !c.snd.stalledSince.IsSet() {
 		c.snd.stalledSince = now
+		c.noteWindow()
 	}
 	// RFC 9293 section 3.8.6.1: a peer that shut its window over what it was sent and still answers is
 	// probed for as long as it likes, if somebody owns the connection.

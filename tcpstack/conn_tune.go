@@ -110,11 +110,18 @@ func (r *rightSizer) rightSize(copied, mss int64) int64 {
 	return win + 2*win*(copied-r.space)/r.space
 }
 
-// growReceive raises the receive buffer to n bytes, within its cap and unless memory is short.
+// growReceive raises the receive buffer to n bytes, within its cap and unless memory is short. A window that was
+// announced cannot be taken back, and many receivers whose application then stops would need it all at once: what
+// buffers have grown by, together, stays within half of the reassembly memory, and one gets no more than a quarter
+// of what is left of that.
 func (c *Conn) growReceive(n int64) {
-	n = min(n, int64(c.shard.stack.cfg.MaxReceiveBuffer))
-	if n > int64(c.rcv.limit) && !c.shard.underPressure() {
-		c.rcv.limit = int(n)
-		c.in.SetLimit(c.rcv.limit)
+	s, cfg := c.shard, &c.shard.stack.cfg
+	more := min(n, int64(cfg.MaxReceiveBuffer)) - int64(c.rcv.limit)
+	more = min(more, (int64(cfg.MaxReassembly)/2-s.mem.promised)/4)
+	if more <= 0 || s.underPressure() {
+		return
 	}
+	s.mem.promised += more
+	c.rcv.limit += int(more)
+	c.in.SetLimit(c.rcv.limit)
 }

@@ -206,6 +206,7 @@ func (s *Shard) remove(c *Conn) {
 		delete(s.flows, c.flow)
 	}
 	c.leaveWait()
+	s.mem.promised -= int64(c.rcv.limit - s.stack.cfg.ReceiveBuffer)
 	s.unlist(c)
 	if c.trace != nil {
 		s.release(c)

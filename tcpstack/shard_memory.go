@@ -7,7 +7,7 @@ import (
 )
 
 // ErrNoMemory ends a connection that held memory without moving while the shard had none left.
-var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, and the peer's window has been shut")
+var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, and the peer takes nothing")
 
 // An account is the memory budget of a shard. In it is what peers can make the shard hold:
 //
@@ -25,16 +25,17 @@ var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, an
 //     connection whose peer reads does not notice, since it is asked for more when bytes leave; one whose
 //     peer does not holds next to nothing, and the half that is left has room for many of these;
 //  2. from 15/16 on no connection is accepted, out-of-order data is refused, a connection whose peer's window
-//     is shut gets nothing, and those that have been so for long are reset;
+//     is shut, or who does not answer, gets nothing, and those of long standing are reset;
 //  3. at the budget nobody may queue anything. Who asked waits in line and is told when memory is free again,
 //     a few in each turn, so that it does not go to whoever runs first.
 //
 // Append takes more than Room all the same, so that the budget is kept to within what one call overdraws.
 type account struct {
-	budget  int64    // bytes
-	pressed bool     // from half of it on until, on the way down, three eighths
-	waiting connList // Room returned 0 for lack of memory
-	stalled waitList // the peer's window is shut, for the longest time at the head
+	budget   int64    // bytes
+	promised int64    // bytes that receive buffers have grown by
+	pressed  bool     // from half of it on until, on the way down, three eighths
+	waiting  connList // Room returned 0 for lack of memory
+	stalled  waitList // the peer takes nothing, for the longest time at the head
 }
 
 const (
@@ -46,8 +47,8 @@ const (
 	evictPerTurn  = 4
 	evictScan     = 32 // stalled connections looked at for one that nobody owns
 
-	// A window shut for longer than evictAfter costs the connection when memory is short; at the wall, for
-	// longer than evictAtWall.
+	// A peer that takes nothing for longer than evictAfter costs the connection when memory is short; at the
+	// wall, for longer than evictAtWall.
 	evictAfter  = 10 * time.Second
 	evictAtWall = time.Second
 )
@@ -125,11 +126,11 @@ func (c *Conn) awaitMemory() {
 	}
 }
 
-// noteWindow keeps the list of connections whose peer's window is shut: zero, or too small to send to (RFC 9293
-// section 3.8.6.2.1).
+// noteWindow keeps the list of stalled connections: the peer's window is zero, or too small to send to (RFC 9293
+// section 3.8.6.2.1), or a retransmission time-out has passed without progress since.
 func (c *Conn) noteWindow() {
 	w := c.snd.wnd
-	shut := w == 0 || w < int64(c.snd.mss) && 2*w < c.snd.maxWnd
+	shut := w == 0 || w < int64(c.snd.mss) && 2*w < c.snd.maxWnd || c.snd.stalledSince.IsSet()
 	if shut == c.snd.shutSince.IsSet() || c.state == StateTimeWait {
 		return
 	}

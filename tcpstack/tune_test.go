@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -113,5 +114,46 @@ func TestTuningForASlowApplication(t *testing.T) {
 		if n := c.in.Offset() - from; n < 3_900_000 {
 			t.Errorf("every %v: only %d bytes were there to read", every, n)
 		}
+	}
+}
+
+// Receivers that all read fast and then stop: what they were promised fits into the memory, so that nothing of it is
+// refused and no sender runs into time-outs.
+func TestPromisesAreKept(t *testing.T) {
+	p := newPair(t, Config{MaxReassembly: 8 << 20})
+	if _, err := p.b.stack.Listen(netip.AddrPortFrom(addrB, 80), ListenConfig{
+		Accept: func(c *Conn) Handler { c.raise(eventWritable); return source{make([]byte, 16<<10)} },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var conns []*Conn
+	var apps []*app
+	for i := range 20 {
+		flow := flowOf(netip.AddrPortFrom(addrA, uint16(40000+i)), netip.AddrPortFrom(addrB, 80))
+		a := &app{}
+		c := p.a.newConn(&flow, a)
+		c.connect(p.now)
+		conns, apps = append(conns, c), append(apps, a)
+	}
+	p.run(300*time.Millisecond, nil)
+	grown := 0
+	for i, c := range conns {
+		apps[i].pause = true
+		if c.rcv.limit > 64<<10 {
+			grown++
+		}
+	}
+	p.run(5*time.Second, nil)
+	if grown < 10 {
+		t.Fatalf("%d buffers have grown: the test proves nothing", grown)
+	}
+	if n := p.a.blocks.Refused(); n > 0 || p.b.stats.BytesRetransmitted > 0 {
+		t.Errorf("%d blocks were refused, %d bytes retransmitted", n, p.b.stats.BytesRetransmitted)
+	}
+	for _, c := range conns {
+		c.Abort()
+	}
+	if p.a.mem.promised != 0 {
+		t.Errorf("%d bytes are promised to nobody", p.a.mem.promised)
 	}
 }

@@ -151,9 +151,6 @@ func (s *server) openLink() (err error) {
 		ReceiveBuffer: 16 << 10,
 		MemoryBudget:  s.opts.memory,
 	}
-	if s.link.peer != nil { // the kernel's side holds as much
-		cfg.MemoryBudget /= 2
-	}
 	s.opts.link.tcpFlags.apply(&cfg)
 	s.opts.link.paceFlags.apply(&cfg)
 	s.stack, err = tcpstack.New(cfg, s.link.stack.Queues())
@@ -166,7 +163,9 @@ func (s *server) openRelay(ctx context.Context) (err error) {
 		return nil
 	}
 	// Any address is the clients' stack's own: each connection comes from its real client's.
-	s.clients, err = tcpstack.New(tcpstack.Config{AnyAddr: true, MemoryBudget: s.opts.memory / 2}, s.link.peer.Queues())
+	s.clients, err = tcpstack.New(tcpstack.Config{
+		AnyAddr: true, ReceiveBuffer: 16 << 10, // most clients read at their leisure; who does not gets more
+	}, s.link.peer.Queues())
 	if err != nil {
 		return err
 	}
