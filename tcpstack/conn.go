@@ -52,6 +52,7 @@ type Conn struct {
 	queue stream.SendQueue
 	in    stream.Reassembly
 	mtu   mtuState
+	guard *guard // connection cookies; nil: none
 
 	limits limits
 	count  counters

@@ -19,6 +19,10 @@ func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 	if c.state == StateSynReceived && c.inputCrossed(now, seg) {
 		return
 	}
+	if c.forged(seg) {
+		c.shard.stats.Drops[dropCookie]++
+		return
+	}
 	if !c.acceptableSegment(now, seg) {
 		return
 	}

@@ -50,6 +50,7 @@ func (c *Conn) connect(now mono.Time) {
 	c.opt.timestamps, c.opt.sack = true, true // until the peer's SYN says otherwise
 	c.opt.peerMSS = defaultMSS6
 	c.ecn.offered = c.shard.stack.wantECN()
+	c.offerGuard()
 	c.move(evActiveOpen)
 	c.setMSS()
 	c.sendSyn(now)
@@ -78,6 +79,7 @@ func (c *Conn) sendSyn(now mono.Time) {
 		c.rcv.edge = max(c.rcv.edge, c.rcvNext()+int64(seg.Window))
 		o.HasWScale = c.snd.scale > 0 || c.rcv.scale > 0
 	}
+	c.guardSyn(o)
 	if n := c.fastSyn(now, &seg); n > 0 {
 		c.emitData(&seg, 0, n)
 	} else {
@@ -142,6 +144,7 @@ func (c *Conn) learnSyn(now mono.Time, seg *wire.Segment) {
 	c.rcv.tsRecent, c.rcv.tsRecentAt = o.TSVal, now
 	c.opt.peerMSS = peerMSS(o.MSS, c.flow.Local.Is4())
 	c.ecnAgreed(seg)
+	c.guardAgreed(seg)
 	c.agreeScale(o.HasWScale, o.WScale)
 	c.setMSS()
 }

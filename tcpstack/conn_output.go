@@ -107,6 +107,9 @@ func (c *Conn) transmit(now mono.Time, from, to int64) bool {
 	end := c.queue.End()
 	flags := wire.ACK
 	dataTo := min(to, end)
+	if c.guarded() && dataTo > from {
+		to = dataTo // the FIN goes by itself: with its cookie it would not fit behind a full segment
+	}
 	if c.state.sentFin() && to > end {
 		flags |= wire.FIN
 		c.snd.finSent = true
@@ -142,6 +145,7 @@ func (c *Conn) header(now mono.Time, off int64, flags wire.Flags) wire.Segment {
 		seg.Options.HasTS = true
 		seg.Options.TSVal, seg.Options.TSEcr = c.tsNow(now), c.rcv.tsRecent
 	}
+	c.guardHeader(&seg)
 	return seg
 }
 

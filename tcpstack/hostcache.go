@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/syn"
 	"ocaserve/tcpstack/wire"
 )
@@ -11,6 +12,8 @@ type openState struct {
 	fast       *syn.FastOpen
 	fastHosts  hostCache[fastHost] // servers' Fast Open cookies
 	fastResets []fastReset         // in order of time
+	guards     map[wire.Flow]halfGuard
+	swept      mono.Time // when guards were looked through last
 }
 
 // hostCacheSize bounds the hosts that a shard remembers something of.

@@ -47,11 +47,13 @@ func (s *Shard) answerSyn(now mono.Time, l *Listener, flow *wire.Flow, seg *wire
 	}
 	e := syn.NewEntry(*flow, seg, s.newISS(now, flow))
 	e.ECN = ecn
+	s.rememberGuard(now, flow, &seg.Options)
 	if s.answerFast(now, l, &e, seg) {
 		return
 	}
 	tsval := syn.TSVal(now, s.stack.isn.TSOffset(flow))
 	if !s.syns.Add(now, &e) {
+		delete(s.opens.guards, *flow) // nobody remembers the peer's
 		e.ECN = e.ECN && e.TS
 		e.ISS, tsval = s.cookies.Make(now, flow, seg.Seq, &seg.Options, e.ECN)
 		s.stats.SyncookiesSent++
@@ -82,6 +84,7 @@ func (s *Shard) sendSynAck(e *syn.Entry, tsval uint32) {
 	if o.HasTS = e.TS; o.HasTS {
 		o.TSVal, o.TSEcr = tsval, e.TSRecent
 	}
+	s.guardSynAck(e, o)
 	if e.FastOpen {
 		o.FastOpen = s.opens.fast.Make(s.now, &e.Flow)
 	}
@@ -184,5 +187,6 @@ func (s *Shard) newAccepted(now mono.Time, l *Listener, e *syn.Entry) *Conn {
 	c.agreeScale(e.HasWScale, e.WScale)
 	c.setMSS()
 	c.ecn.on = e.ECN
+	c.adoptGuard()
 	return c
 }

@@ -37,6 +37,7 @@ type Config struct {
 
 	Functions  string           // TCP implementation of new connections; "": DefaultFunctions
 	ECN        ECN              // explicit congestion notification of new connections
+	Cookies    bool             // experimental: connections with our own stack agree on cookies against forged segments
 	MTUProbing MTUProbing       // when the path's MTU is searched
 	Congestion string           // congestion control of new connections; "": congestion.Default
 	Cohorts    []Cohort         // connections that run something else

@@ -15,12 +15,13 @@ const (
 	dropBacklog                       // the listener's or the stack's limit of connections
 	dropRingFull                      // a control segment while the link's ring was full
 	dropICMPForged                    // an ICMP error about nothing in flight
+	dropCookie                        // a RST, FIN or SYN without the connection's cookie
 	dropReasonCount
 )
 
 var dropNames = [dropReasonCount]string{
 	"not_local", "protocol", "out_of_window", "paws", "no_timestamp", "no_ack", "backlog", "ring_full",
-	"icmp_forged",
+	"icmp_forged", "cookie",
 }
 
 func (d dropReason) String() string { return dropNames[d] }

@@ -6,6 +6,8 @@ type OpenStats struct {
 	CEReceived  uint64 // data segments with a CE mark (InCEPkts counts them before GRO is undone)
 	ECEReceived uint64 // ACKs with the echo of one
 
+	CookiesAgreed uint64 // connections with cookies, see Config.Cookies
+
 	FastOpenPassive        uint64 // TCPFastOpenPassive: connections accepted with data in the SYN
 	FastOpenPassiveFail    uint64 // TCPFastOpenPassiveFail: cookies that were not good
 	FastOpenListenOverflow uint64 // TCPFastOpenListenOverflow: the listener's queue was full
@@ -22,6 +24,6 @@ func (v *OpenStats) fields() []*uint64 {
 	return []*uint64{
 		&v.CEReceived, &v.ECEReceived, &v.MTUPSuccess, &v.MTUPFail, &v.MTUBlackHoles,
 		&v.FastOpenPassive, &v.FastOpenPassiveFail, &v.FastOpenListenOverflow, &v.FastOpenCookieReqd,
-		&v.FastOpenActive, &v.FastOpenActiveFail,
+		&v.CookiesAgreed, &v.FastOpenActive, &v.FastOpenActiveFail,
 	}
 }

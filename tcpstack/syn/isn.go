@@ -1,6 +1,7 @@
 package syn
 
 import (
+	"encoding/binary"
 	"time"
 
 	"ocaserve/tcpstack/mono"
@@ -19,12 +20,12 @@ const (
 // A Generator chooses where the number spaces of a connection begin. All shards of a stack may hold the
 // same key: a flow then has the same numbers whichever shard it falls to.
 type Generator struct {
-	isn, ts Key
+	isn, ts, guard Key
 }
 
 // NewGenerator returns a generator keyed by k.
 func NewGenerator(k Key) *Generator {
-	return &Generator{isn: k.derive('i', 0), ts: k.derive('t', 0)}
+	return &Generator{isn: k.derive('i', 0), ts: k.derive('t', 0), guard: k.derive('g', 0)}
 }
 
 // ISN is the initial sequence number of a connection opened now (RFC 6528 section 3):
@@ -49,6 +50,15 @@ func (g *Generator) Cohort(f *wire.Flow) uint32 { return uint32(hashFlow(&g.ts, 
 func (g *Generator) TSOffset(f *wire.Flow) uint32 {
 	hosts := wire.Flow{Local: f.Local, Remote: f.Remote}
 	return uint32(hashFlow(&g.ts, &hosts))
+}
+
+// Guard is the cookie that we give the peer of a connection with initial sequence number iss: nobody else can tell
+// it, and it need not be remembered while the connection is half open.
+func (g *Generator) Guard(f *wire.Flow, iss wire.Seq) uint64 {
+	var b [flowLen + 4]byte
+	putFlow(b[:], f)
+	binary.BigEndian.PutUint32(b[flowLen:], uint32(iss))
+	return sipHash(&g.guard, b[:])
 }
 
 // TSVal is the timestamp to send now on a connection with the given offset.

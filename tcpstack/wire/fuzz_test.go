@@ -134,18 +134,24 @@ func FuzzEmit(f *testing.F) {
 		if o.HasTS = which&1 != 0; o.HasTS {
 			o.TSVal, o.TSEcr = ts, ^ts
 		}
+		if which&16 != 0 {
+			o.HasGuard, o.Guard = true, uint64(ts)<<32|uint64(seq)
+		}
 		if s.Flags.Has(SYN) { // the other options belong to the one or the other kind of segment
 			o.MSS, o.SACKPermitted = mss, which&2 != 0
 			if o.HasWScale = which&4 != 0; o.HasWScale {
 				o.WScale = scale % 15
 			}
-			if which&8 != 0 {
+			if which&24 == 8 { // both may not fit
 				o.FastOpen = NewFastOpen(make([]byte, []int{0, 4, 8, 14, 16}[int(blocks)%5]))
 				binary.BigEndian.PutUint32(o.FastOpen.Data[:], ts)
 				clear(o.FastOpen.Data[o.FastOpen.Len:])
 			}
 		} else {
 			o.NSACK = blocks % 4
+			if o.HasGuard {
+				o.NSACK = 0
+			}
 			for i := range o.NSACK {
 				o.SACK[i] = SACKBlock{Seq(ts), Seq(seq + uint32(i))}
 			}

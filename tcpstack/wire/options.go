@@ -12,11 +12,16 @@ const (
 	optSACK          = 5
 	optTimestamps    = 8
 	optFastOpen      = 34
+	optExperiment    = 254 // RFC 6994: an ExID follows
 )
 
 const (
 	maxOptionsLen = 40
 	maxWScale     = 14
+
+	// guardID is the ExID of connection cookies (RFC 6994 section 3): of 32 bits, since it is not registered.
+	guardID  = 0x4f435432
+	guardLen = 16 // with two NOPs in front
 
 	// timestampsHead is how nearly every segment of a connection with timestamps begins its options:
 	// NOP, NOP, timestamps, length 10 (RFC 7323 appendix A).
@@ -70,6 +75,10 @@ func (o *Options) set(kind uint8, v []byte, syn bool) {
 		if syn && len(v) == 0 {
 			o.SACKPermitted = true
 		}
+	case optExperiment:
+		if len(v) == 12 && binary.BigEndian.Uint32(v) == guardID {
+			o.HasGuard, o.Guard = true, binary.BigEndian.Uint64(v[4:])
+		}
 	case optFastOpen:
 		if syn {
 			o.setFastOpen(v)
@@ -119,6 +128,9 @@ func (o *Options) fixedLen() int {
 	if o.FastOpen.Has {
 		n += o.FastOpen.size()
 	}
+	if o.guardFits(n) {
+		n += guardLen
+	}
 	return n
 }
 
@@ -151,6 +163,9 @@ func putOptions(b []byte, o *Options) int {
 	if o.FastOpen.Has {
 		n += putFastOpen(b[n:], &o.FastOpen)
 	}
+	if o.guardFits(n) {
+		n += putGuard(b[n:], o.Guard)
+	}
 	if o.NSACK > 0 {
 		n += putSACK(b[n:], o, o.sackFit(n))
 	}
@@ -175,6 +190,18 @@ func putTimestamps(b []byte, o *Options) int {
 		return 4
 	}
 	return 0
+}
+
+// guardFits reports whether a connection cookie goes behind n bytes of other options; beside a Fast Open cookie it
+// may not, and is left off.
+func (o *Options) guardFits(n int) bool { return o.HasGuard && n+guardLen <= maxOptionsLen }
+
+// putGuard writes a connection cookie.
+func putGuard(b []byte, cookie uint64) int {
+	binary.BigEndian.PutUint32(b, optNOP<<24|optNOP<<16|optExperiment<<8|guardLen-2)
+	binary.BigEndian.PutUint32(b[4:], guardID)
+	binary.BigEndian.PutUint64(b[8:], cookie)
+	return guardLen
 }
 
 // size is the option's length, padded.

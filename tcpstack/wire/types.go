@@ -52,6 +52,8 @@ type Options struct {
 	NSACK         uint8
 	SACK          [4]SACKBlock // the first NSACK are valid, most recent first (RFC 2018 section 4)
 	FastOpen      FastOpen     // on SYN only (RFC 7413)
+	HasGuard      bool
+	Guard         uint64 // connection cookie, experimental (RFC 6994); valid if HasGuard
 }
 
 // FastOpen is the Fast Open option (RFC 7413 section 2): a cookie, or without one the request for it.
