@@ -30,7 +30,7 @@ func (c *Conn) choose() (cc string) {
 
 // policy is what the stack asks of recovery.
 func (f *Functions) policy() recovery.Config {
-	return recovery.Config{Detector: f.Detector, Undo: f.Undo, RTORestart: f.RTORestart, NCR: f.NCR}
+	return recovery.Config{Detector: f.Detector, Undo: f.Undo, RTORestart: f.RTORestart}
 }
 
 // Functions returns the TCP implementation that c runs; nil before it is established and after its end.
@@ -54,6 +54,7 @@ func (c *Conn) SetFunctions(name string) error {
 	if !f.PRR {
 		c.prr = recovery.PRR{}
 	}
+	c.choosePacing()
 	c.syncRetransmitTimer()
 	c.wantOutput()
 	return nil
@@ -61,7 +62,7 @@ func (c *Conn) SetFunctions(name string) error {
 
 // SetCongestion changes the congestion control of a live connection. The window goes on where it is.
 func (c *Conn) SetCongestion(name string) error {
-	if c.cc == nil {
+	if c.cc == nil || c.fn == nil {
 		return errNotSending
 	}
 	next, err := congestion.New(name, c.snd.mss)
@@ -89,6 +90,7 @@ func (c *Conn) useCongestion(cc congestion.Controller) {
 		c.prr = recovery.PRR{}
 	}
 	c.rec.SetRate(own)
+	c.choosePacing()
 }
 
 var errNotSending = errors.New("the connection is not established, or over")

@@ -27,10 +27,18 @@ type pacer struct {
 	max    pacing.Rate      // SO_MAX_PACING_RATE; 0: none
 	ranges *pacing.Schedule // of parts of the stream; nil: none
 	asked  bool             // the rate in force is one of those two, not congestion control's
+	byCC   bool             // what congestion control allows is spread over the round trip
 }
 
 // limited reports whether somebody asked for a rate, beyond congestion control's.
 func (p *pacer) limited() bool { return p.max > 0 || p.ranges != nil }
+
+// choosePacing decides whether congestion control's rate holds: where the TCP implementation is a paced one, and for a
+// controller that thinks in rates in any case, since without departures of its own making BBR measures bursts.
+func (c *Conn) choosePacing() {
+	_, rates := c.cc.(congestion.Pacer)
+	c.pace.byCC = c.fn.Paced || rates
+}
 
 // initPace takes over what listener and stack are configured with, once c is established.
 func (c *Conn) initPace() {
@@ -99,7 +107,7 @@ func (c *Conn) repace(now mono.Time) {
 // mayLeave is how many of n bytes may leave now. If none may, timerPace is set to when they may: c is not on
 // the pending list meanwhile. Unpaced connections pay the comparison.
 func (c *Conn) mayLeave(now mono.Time, n int64) int64 {
-	if !c.fn.Paced && !c.pace.limited() {
+	if !c.pace.byCC && !c.pace.limited() {
 		return n
 	}
 	// The rate is taken at a departure: until then the last burst pays for itself at the rate at which it left.
@@ -177,7 +185,7 @@ func slower(a, b pacing.Rate) pacing.Rate {
 // departures would only hold back what each ACK makes room for.
 func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
-	if c.fn == nil || !c.fn.Paced || off < initial {
+	if !c.pace.byCC || off < initial {
 		return 0, 0
 	}
 	if p, ok := c.cc.(congestion.Pacer); ok {

@@ -17,12 +17,20 @@ type flight struct {
 }
 
 // react hands an ACK's outcome to congestion control.
+//
+// A D-SACK says that something was sent again for nothing, and that RFC 4653's patience pays on this path. Elsewhere it
+// does not: each repair comes a round trip later, and the losses of that time cost one reduction instead of one each,
+// which is more than a fair share.
 func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
-	if out.Undo.By != recovery.ProofNone {
-		c.undo(now, out)
+	if out.DSACK.To > 0 {
+		c.rec.SetNCR(c.fn.NCR)
 	}
-	if out.Exited {
+	switch {
+	case out.Undo.By != recovery.ProofNone:
+		c.undo(now, out)
+	case out.Exited:
 		c.prr = recovery.PRR{} // RFC 9937 section 6.2: cwnd = ssthresh, which congestion control has
+		c.snd.deferred = 0
 	}
 	c.reactLoss(now, out, before)
 	if before.echo {
@@ -99,27 +107,29 @@ func (c *Conn) undo(now mono.Time, out *recovery.Outcome) {
 // grow tells congestion control what arrived.
 //
 // The first duplicate ACKs must not grow the window: "The congestion window (cwnd) MUST NOT be changed when
-// these new segments are transmitted" (RFC 3042 section 2). What they delivered counts with the next ACK that
-// advances, unless a recovery has begun: then it was loss, and else it was reordering, which must not slow
-// the growth. A model of the path wants each delivery when it happens.
+// these new segments are transmitted" (RFC 3042 section 2). Neither may what arrives in a recovery. Where it turns out
+// that nothing was lost, that the segments were only late, both count with the ACK that tells: reordering must not
+// slow the growth. A model of the path wants each delivery when it happens.
 func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 	state := c.rec.State()
-	n := out.Delivered
+	n, used := out.Delivered, before.pipe
 	if _, own := c.cc.(congestion.Modeller); !own {
-		if state == recovery.Disorder && out.Acked == 0 {
+		switch {
+		case state == recovery.Disorder && out.Acked == 0:
 			c.snd.deferred += n
 			return
+		case state == recovery.Recovery:
+			c.snd.deferred += n
+		case c.snd.deferred > 0:
+			n, used = n+c.snd.deferred, max(used, before.size)
+			c.snd.deferred = 0
 		}
-		if state < recovery.CWR {
-			n += c.snd.deferred
-		}
-		c.snd.deferred = 0
 	}
 	c.cc.Acked(now, congestion.Ack{
-		Delivered: n, InFlight: before.pipe, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
+		Delivered: n, InFlight: used, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
 		InRecovery: state >= recovery.CWR,
-		AppLimited: before.pipe < c.cc.Window()/2 && !c.spread(), Spread: c.spread(),
+		AppLimited: used < c.cc.Window()/2 && !c.spread(), Spread: c.spread(),
 		Rate: congestion.RateSample(out.Rate),
 	})
 }

@@ -24,7 +24,7 @@ type Functions struct {
 	PRR        bool              // the window of a fast recovery follows RFC 9937
 	Undo       bool              // needless reductions are taken back: Eifel, D-SACK, F-RTO (RFC 4015)
 	RTORestart bool              // RFC 7765
-	NCR        bool              // RFC 4653: a base detector that waits a window's worth of duplicate ACKs
+	NCR        bool              // RFC 4653 in the base detector, once the path was seen to reorder
 	Paced      bool              // what congestion control allows is spread over the round trip
 
 	conns atomic.Int64 // connections that run it (FreeBSD's pcbcnt); removed when below zero

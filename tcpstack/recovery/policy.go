@@ -2,6 +2,13 @@ package recovery
 
 import "ocaserve/tcpstack/mono"
 
+// SetNCR switches RFC 4653 on or off in the base detector of a live connection.
+func (s *Sender) SetNCR(on bool) {
+	if on = on && s.sack; on != s.ncr.on {
+		s.ncr = ncr{on: on}
+	}
+}
+
 // SetPolicy changes how a live connection judges losses; Detector, Undo, NCR and RTORestart of c count. What was
 // judged stays judged; an episode that nobody watched so far cannot be undone.
 func (s *Sender) SetPolicy(now mono.Time, c Config) {
