@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -141,10 +142,54 @@ func FuzzRead(f *testing.F) {
 		if n*eventSize > len(b) {
 			t.Fatalf("%d events from %d bytes", n, len(b))
 		}
-		if err := Plot(&bytes.Buffer{}, tr); err != nil {
-			t.Fatalf("what can be read can be drawn: %v", err)
+		if err := Text(io.Discard, tr); err != nil {
+			t.Fatalf("what can be read can be printed: %v", err)
 		}
 	})
+}
+
+// TestPlot draws whatever a file may hold: nothing, a connection without events, events that make no sense.
+func TestPlot(t *testing.T) {
+	odd := &Trace{Header: Header{Program: "</script><b>{{data}}"}, Cut: true, Conns: []*ConnTrace{
+		{Conn: someConn(1), Events: someEvents(100), Lost: 3}, {Conn: Conn{ID: 2}},
+	}}
+	for _, tr := range []*Trace{{}, odd} {
+		var page bytes.Buffer
+		if err := Plot(&page, tr); err != nil {
+			t.Fatal(err)
+		}
+		text := page.String()
+		if n := strings.Count(text, "</script>"); n != 3 || strings.Contains(text, "{{css}}") || !strings.HasSuffix(text, "</html>\n") {
+			t.Errorf("%d scripts end in the page", n)
+		}
+		for _, outside := range []string{"http://", "https://", "src=", "@import", "url("} {
+			if strings.Contains(text, outside) {
+				t.Errorf("the page has %q: it must need nothing else", outside)
+			}
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	var text strings.Builder
+	events := []Event{
+		{At: 1e9, Kind: KindSend, Off: 0, Len: 1448, Cwnd: 14480, Ssthresh: NoSsthresh},
+		{At: 2e9, Kind: KindRetransmit, Off: 0, Len: 1448, Cause: CauseRTO, State: 4, Ssthresh: 2896},
+		{At: 2500e6, Kind: KindAck, Off: 1448, Len: 65535, RTT: 500, SRTT: 500, Ssthresh: 2896},
+		{At: 3e9, Kind: KindLimit, Off: 5e8, Limit: LimitCwnd, Ssthresh: 2896},
+	}
+	if err := Text(&text, &Trace{Conns: []*ConnTrace{{Conn: someConn(7), Events: events}}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `# 7: 192.0.2.1:443 [2001:db8::1]:5000 rack cubic mss 1448, 4 events, 0 lost
+7 0.000000 send 0+1448 cwnd 14480 pipe 0 ssthresh 4294967295 srtt 0us unsent 0 pacing 0 delivery 0 Open
+7 1.000000 retransmit 0+1448 rto cwnd 0 pipe 0 ssthresh 2896 srtt 0us unsent 0 pacing 0 delivery 0 Loss
+7 1.500000 ack 1448 window 65535 rtt 500us cwnd 0 pipe 0 ssthresh 2896 srtt 500us unsent 0 pacing 0 delivery 0 Open
+7 2.000000 limit cwnd for 500ms cwnd 0 pipe 0 ssthresh 2896 srtt 0us unsent 0 pacing 0 delivery 0 Open
+`
+	if text.String() != want {
+		t.Errorf("got\n%s", text.String())
+	}
 }
 
 // TestRing holds the ring against a slice that never forgets.
