@@ -32,9 +32,8 @@ type ecnState struct {
 
 // ecnSyn is what our SYN or SYN-ACK says of ECN (section 6.1.1): an ECN-setup SYN has ECE and CWR, an ECN-setup
 // SYN-ACK only ECE. A SYN that nobody answered goes out again without: section 6.1.1.1, "MAY resend the SYN
-// [...] with CWR and ECE cleared", since there are firewalls that drop it. Then ECN is off whatever the answer
-// (section 6.1.1: who has sent a "non-ECN-setup SYN [...] MUST NOT set ECT"). We deviate from the MAY for a
-// RST: a port that is closed would take a round trip more to say so; Linux does not either.
+// [...] with CWR and ECE cleared", since there are firewalls that drop it. Then ECN is off whatever the answer,
+// which may be to either SYN. We deviate from the MAY for a RST: a port that is closed would take a round trip more to say so; Linux does not either.
 func (c *Conn) ecnSyn() wire.Flags {
 	switch {
 	case c.state == StateSynReceived && c.ecn.on: // a simultaneous open
@@ -78,8 +77,8 @@ func scalable(cc congestion.Controller) bool {
 	return ok && m.Scalable()
 }
 
-// inputECN takes the CE mark and the CWR of a data segment within the window. Section 6.1.5: "the receiver
-// SHOULD ignore the ECN field on arriving data packets that are outside of the receiver's current window".
+// inputECN takes the CE mark and the CWR of a data segment within the window. Section 6.1.5: "the TCP data
+// receiver SHOULD ignore the ECN field on arriving data packets that are outside of the receiver's current window".
 //
 // Section 6.1.3: after a CE mark every ACK carries ECE, until the sender says CWR; a mark on the segment
 // that brings the CWR counts anew. The first mark is acknowledged at once, as Linux does it: congestion news
@@ -128,7 +127,7 @@ func (c *Conn) ecnEcho(flags wire.Flags) wire.Flags {
 }
 
 // ecnData prepares a segment with the bytes [from, to). Only new data is ECN-capable: neither pure ACKs (section
-// 6.1.4) nor retransmissions (section 6.1.5: "MUST NOT set either an ECT codepoint") nor window probes (section
+// 6.1.4) nor retransmissions (section 6.1.5: "MUST NOT set either ECT codepoint") nor window probes (section
 // 6.1.6) are, nor a SYN or SYN-ACK (section 6.1.1). DCTCP keeps to that as well (RFC 8257 section 3.5 leaves
 // it to the deployment).
 func (c *Conn) ecnData(seg *wire.Segment, from, to int64) {

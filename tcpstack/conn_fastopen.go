@@ -176,7 +176,7 @@ func (st *Stack) DialFast(ctx context.Context, local, remote netip.AddrPort, ear
 }
 
 // fastSyn fills the option of our SYN or SYN-ACK, and returns how many bytes of data our SYN takes along. A SYN
-// that is repeated has neither: a middlebox may have dropped it for them (section 4.1.3: "MUST fall back").
+// that is repeated has neither: a middlebox may have dropped it for them (section 4.1.3).
 func (c *Conn) fastSyn(now mono.Time, seg *wire.Segment) int64 {
 	if c.state == StateSynReceived {
 		if c.fast.fresh && c.snd.synTries == 0 {
