@@ -44,7 +44,7 @@ func main() {
 	var o options
 	ccs := flag.String("cc", "cubic,bbr", "congestion controls, of both servers; ocaserve's newreno is Linux's reno")
 	flag.IntVar(&o.repeats, "repeats", 5, "fetches per cell and server; the median counts")
-	flag.IntVar(&o.workers, "workers", 6, "cells that are measured at the same time at most, each between namespaces of its own")
+	flag.IntVar(&o.workers, "workers", 8, "cells that are measured at the same time at most, each between namespaces of its own")
 	flag.Float64Var(&o.budget, "budget", 220, "Mb/s that all cells measured at a time may take together, so that the machine is not the limit")
 	flag.StringVar(&o.cells, "cells", "", "measure only the cells whose name begins with one of these texts, separated by semicolons")
 	flag.BoolVar(&o.quick, "quick", false, "every fourth cell, twice")
