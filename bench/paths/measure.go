@@ -95,8 +95,9 @@ func (w *world) fetch(ctx context.Context, c *cell, seed int, url, pcap string) 
 
 // curl fetches and returns how long it took.
 func (w *world) curl(ctx context.Context, url string, size int) (float64, error) {
-	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", w.client, "curl", "-sS", "--fail", "--http1.1", "--max-time", "120",
-		"-o", "/dev/null", "-w", "%{time_total} %{size_download}\n", url).CombinedOutput()
+	args := append([]string{"netns", "exec", w.client}, first...)
+	args = append(args, "curl", "-sS", "--fail", "--http1.1", "--max-time", "120", "-o", "/dev/null", "-w", "%{time_total} %{size_download}\n", url)
+	out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
 	var seconds float64
 	var got int
 	if n, _ := fmt.Sscan(string(out), &seconds, &got); err != nil || n != 2 || got != size {
