@@ -165,7 +165,7 @@ func (l *linkRun) end() (r linkReport, err error) {
 
 // capture writes the server's end of the link to a file until stop is called.
 func (w *world) capture(name string) (stop func(), err error) {
-	cmd := exec.Command("ip", "netns", "exec", w.server, "tcpdump", "-q", "-U", "-s", "100", "-i", device, "-w", name)
+	cmd := exec.Command("ip", "netns", "exec", w.server, "tcpdump", "-q", "--immediate-mode", "-U", "-s", "100", "-i", device, "-w", name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err
