@@ -40,13 +40,15 @@ func Quantum(r Rate, d time.Duration, mss int) int64 {
 //	sent[0, t] >= rate*t - quantum                  backlogged, and woken less than quantum/rate late
 //
 // The second quantum of the first line is the catch-up: a loop that woke late sends what it missed, up to
-// one burst; what it missed beyond is lost. When the rate changes, rate*t is the integral of the rates.
+// one burst, or what SetCatchUp allows; what it missed beyond is lost. When the rate changes, rate*t is the
+// integral of the rates.
 //
 // The zero value is unpaced. Copying a Pacer copies its schedule.
 type Pacer struct {
 	rate  Rate      // 0: unpaced
 	next  mono.Time // the next departure, rounded down
 	rem   int64     // what next lacks, in ns/rate: 0 <= rem < rate
+	slack int32     // us that a late loop may make up for, if that is more than one burst
 	open  int32     // left of the burst that may leave now
 	burst int32     // quantum
 	late  bool      // the schedule is waited for: being behind it is the loop's doing, not idleness
@@ -70,6 +72,15 @@ func (p *Pacer) SetRate(now mono.Time, r Rate, quantum int64) {
 	}
 	p.burst = int32(min(max(quantum, 1), math.MaxInt32))
 	p.open = min(p.open, p.burst)
+}
+
+// SetCatchUp lets a loop that woke late make up for as much time, at most; one burst in any case. It is for rates
+// that nobody asked for: congestion control's stand for a window per round trip, and a loop that is late must not take
+// that from it. It holds until the rate is 0.
+func (p *Pacer) SetCatchUp(d time.Duration) {
+	if p.rate > 0 {
+		p.slack = int32(min(max(d, 0), time.Minute) / time.Microsecond)
+	}
 }
 
 // convert moves the next departure as the new rate asks for.
@@ -98,7 +109,7 @@ func (p *Pacer) forget(now mono.Time) {
 	}
 	oldest := now
 	if p.late {
-		oldest -= mono.Time(int64(p.burst) * second / int64(p.rate))
+		oldest -= mono.Time(max(int64(p.burst)*second/int64(p.rate), int64(p.slack)*1000))
 	}
 	if p.next < oldest {
 		p.next, p.rem = oldest, 0

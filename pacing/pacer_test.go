@@ -323,3 +323,43 @@ func BenchmarkPacer(b *testing.B) {
 		pacerTurn(&p, &now)
 	}
 }
+
+// With a catch-up, what a late loop missed leaves at once, as far as that time goes; an idle time still earns nothing.
+func TestCatchUp(t *testing.T) {
+	const rate, burst = Rate(1_000_000), 2000 // a burst each 2 ms
+	var p Pacer
+	now := mono.Time(time.Hour)
+	p.SetRate(now, rate, burst)
+	p.SetCatchUp(10 * time.Millisecond)
+	drain := func() (n int64) {
+		for p.Ready(now) > 0 {
+			n += p.Ready(now)
+			p.Sent(now, p.Ready(now))
+		}
+		return n
+	}
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		want  int64
+	}{
+		{"the first", 0, 2000},
+		{"in time", 2 * time.Millisecond, 2000},
+		{"7 ms late", 9 * time.Millisecond, 8000}, // due after 2, 4, 6, 8 ms
+		{"50 ms late: 10 ms of it", 53 * time.Millisecond, 12000},
+	} {
+		now = now.Add(c.after)
+		if got := drain(); got != c.want {
+			t.Errorf("%s: %d bytes leave, want %d", c.name, got, c.want)
+		}
+	}
+	for p.Ready(now) == 0 { // what is owed is waited for; then there is nothing to send
+		now = p.Next()
+	}
+	p.Sent(now, burst)
+	now = now.Add(time.Second)
+	p.SetRate(now, rate, burst)
+	if got := drain(); got != 2000 {
+		t.Errorf("after an idle second %d bytes leave, want one burst", got)
+	}
+}

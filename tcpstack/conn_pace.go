@@ -14,6 +14,10 @@ import (
 const (
 	paceSlowStart = 200 // a rate that doubles per round trip must not hold back the window that does
 	paceAvoidance = 120
+	// The first windows of a connection leave faster. A short response is all in them, and half a round trip in each would
+	// be felt; such a burst is no longer than the queue that the initial window needs too.
+	paceSmall   = 400
+	smallWindow = 32 // segments
 )
 
 // tsoRTTLog is Linux's sysctl tcp_tso_rtt_log: a burst grows by 64 KiB shifted right by the number of
@@ -167,6 +171,13 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 		rate, quantum = limit, pacing.Quantum(limit, c.shard.stack.cfg.PaceBurst, c.snd.mss)
 	}
 	p.SetRate(now, rate, quantum)
+	if p.asked {
+		p.SetCatchUp(0)
+		return
+	}
+	// A loop that wakes late must not keep a window from being used, and from growing: up to a quarter of a round
+	// trip is made up for, but not more than a superframe at once.
+	p.SetCatchUp(min(c.rec.RTT().SRTT()/4, rate.Duration(pacing.MaxQuantum)))
 }
 
 // slower is the lower of two rates, of which 0 is none.
@@ -200,6 +211,9 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	ratio := int64(paceAvoidance)
 	if t, ok := c.cc.(congestion.Thresholder); ok && c.cc.Window() < t.SSThresh()/2 {
 		ratio = paceSlowStart
+		if t.SSThresh() == math.MaxInt64 && wnd <= smallWindow*int64(c.snd.mss) {
+			ratio, srtt = paceSmall, c.rec.RTT().MinRTT()
+		}
 	}
 	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, srtt.Microseconds())))
 	if quantum = c.paceBurst(r); wnd <= quantum {
