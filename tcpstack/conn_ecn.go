@@ -33,7 +33,8 @@ type ecnState struct {
 // ecnSyn is what our SYN or SYN-ACK says of ECN (section 6.1.1): an ECN-setup SYN has ECE and CWR, an ECN-setup
 // SYN-ACK only ECE. A SYN that nobody answered goes out again without: section 6.1.1.1, "MAY resend the SYN
 // [...] with CWR and ECE cleared", since there are firewalls that drop it. Then ECN is off whatever the answer,
-// which may be to either SYN. We deviate from the MAY for a RST: a port that is closed would take a round trip more to say so; Linux does not either.
+// which may be to either SYN. We deviate from the MAY for a RST: a port that is closed would take a round trip
+// more to say so; Linux does not either.
 func (c *Conn) ecnSyn() wire.Flags {
 	switch {
 	case c.state == StateSynReceived && c.ecn.on: // a simultaneous open

@@ -43,7 +43,10 @@ const (
 
 // mtuSizes are sizes that paths have: tunnels over Ethernet, PPPoE, Ethernet, FDDI, jumbo frames. Probing only
 // these, a search takes few probes (RFC 4821 section 7.3 suggests such a list).
-var mtuSizes = [...]int{576, 1006, 1280, 1360, 1400, 1420, 1440, 1460, 1472, 1480, 1492, 1500, 2002, 4352, 8166, 9000, 16110, 65535}
+var mtuSizes = [...]int{
+	576, 1006, 1280, 1360, 1400, 1420, 1440, 1460, 1472, 1480, 1492, 1500,
+	2002, 4352, 8166, 9000, 16110, 65535,
+}
 
 // mtuEntry is what a shard remembers of the path to a host. To forget it costs a search, nothing else.
 type mtuEntry struct {
@@ -103,8 +106,9 @@ func (c *Conn) basePMTU() int {
 	return basePMTU6
 }
 
-// mtuTimedOut follows each retransmission time-out. Several without any progress while full-sized segments are in
-// flight suggest that those get lost for their size (RFC 4821 section 7.7, full-stop timeout; RFC 2923 section 2.1). The MTU falls to the base, or from there to the floor. If it was something else, the search
+// mtuTimedOut follows each retransmission time-out. Several without any progress while full-sized segments are
+// in flight suggest that those get lost for their size (RFC 4821 section 7.7, full-stop timeout; RFC 2923
+// section 2.1). The MTU falls to the base, or from there to the floor. If it was something else, the search
 // upwards makes it good.
 func (c *Conn) mtuTimedOut() {
 	c.mtu.n, c.mtu.forgiven = 0, false // a probe in flight proves nothing any more (section 7.6.4: inconclusive)

@@ -17,7 +17,8 @@ const FastOpenTick = 12 * time.Hour
 const FastOpenLen = 8
 
 // FastOpen makes the cookies that prove a client to be where its address says (RFC 7413 section 4.1.2): a MAC
-// of the two addresses, so that none is kept. Two secrets are good at a time, so that one can be replaced while its cookies are in use.
+// of the two addresses, so that none is kept. Two secrets are good at a time, so that one can be replaced while
+// its cookies are in use.
 type FastOpen struct {
 	master Key
 	secret [2]Key // of the current tick and of the one before, by tick parity
