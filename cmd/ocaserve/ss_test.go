@@ -13,6 +13,7 @@ import (
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/netsim"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -38,9 +39,37 @@ func (reader) Readable(c *tcpstack.Conn)    { c.Discard(c.Readable()) }
 func (reader) Writable(*tcpstack.Conn)      {}
 func (reader) Closed(*tcpstack.Conn, error) {}
 
-// TestSsGolden looks at a download over 20 Mb/s, 40 ms and 1 % of loss, on a virtual clock, in the middle and
-// after its end.
+// TestSsGolden prints a connection in the middle of a recovery and one at rest.
 func TestSsGolden(t *testing.T) {
+	const ms = time.Millisecond
+	busy := connView{
+		State: "ESTAB", RecvQ: 12, SendQ: 133_440, Stack: "rack", CC: "cubic",
+		Local: netip.MustParseAddrPort("198.18.0.2:443"), Remote: netip.MustParseAddrPort("192.0.2.77:50123"),
+		Info: &tcpstack.Info{
+			Options: 15, SndWScale: 7, RcvWScale: 10, RTO: 257_399_123, Backoff: 1, RTT: 57_399_999, RTTVar: 10_866_000, MinRTT: 40_024_000,
+			SndMSS: 1448, AdvMSS: 1460, PMTU: 1500, SndCwnd: 45, SndSsthresh: 45, BytesSent: 1_119_752, BytesRetrans: 71_176,
+			BytesAcked: 915_136, BytesRecv: 678, SegsOut: 775, SegsIn: 498, DataSegsOut: 774, DataSegsIn: 3, LastDataSent: 7 * ms,
+			LastAckRecv: 2 * ms, PacingRate: 1_500_000, MaxPacingRate: 3_125_000, DeliveryRate: 1_234_567, DeliveryAppLimited: true,
+			Delivered: 697, DeliveredCE: 5, BusyTime: 539 * ms, RwndLimited: 54 * ms, Unacked: 93, Retrans: 3, TotalRetrans: 50,
+			Lost: 2, Sacked: 65, DSACKDups: 4, ReordSeen: 6, RcvRTT: 1500 * time.Microsecond, RcvSpace: 14_480, NotsentBytes: 45_760,
+			RcvOOOPack: 8, SndWnd: 1_219_584, RcvWnd: 65_536,
+			Limits: tcpstack.LimitTimes{ms, 100 * ms, 200 * ms, 54 * ms, 100 * ms, 80 * ms, 5 * ms}, Limit: trace.LimitRecovery,
+		},
+	}
+	rest := connView{
+		State: "TIME-WAIT", Local: busy.Local, Remote: netip.MustParseAddrPort("[2001:db8::1]:4000"),
+		Info: &tcpstack.Info{SndMSS: 1448, SndSsthresh: tcpstack.InfoNoSsthresh},
+	}
+	var text strings.Builder
+	if err := printConns(&text, []connView{busy, rest}, true); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "ss.golden", text.String())
+}
+
+// TestSsView looks at a download over 20 Mb/s, 40 ms and 1 % of loss, on a virtual clock, in the middle and after
+// its end.
+func TestSsView(t *testing.T) {
 	net := netsim.New(3)
 	bell := net.Dumbbell(netsim.DumbbellConfig{
 		RTT: 40 * time.Millisecond, Rate: 2_500_000, BDPs: 1, Forward: netsim.WireConfig{Loss: netsim.Bernoulli(0.01)},
@@ -72,20 +101,25 @@ func TestSsGolden(t *testing.T) {
 			t.Error(err)
 		}
 	}))
-	var text strings.Builder
-	for _, d := range []time.Duration{600 * time.Millisecond, 20 * time.Second} {
+	for _, d := range []time.Duration{300 * time.Millisecond, 20 * time.Second} {
 		if _, err := net.RunFor(d, nil); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := server.Step(net.Now()); err != nil {
 			t.Fatal(err)
 		}
-		v := viewOf(conn, true)
-		if err := printConns(&text, []connView{v}, true); err != nil {
+		var text strings.Builder
+		if err := printConns(&text, []connView{viewOf(conn, true)}, false); err != nil {
 			t.Fatal(err)
 		}
+		wantIn(t, text.String(), "ESTAB 0 ", "10.1.0.1:443 10.2.0.1:50123\n\tts sack newreno wscale:", " mss:1448 pmtu:1500 ",
+			" cwnd:", " data_segs_out:", " busy:", " minrtt:40.024 ", " stack:base limit:")
+		if d > time.Second {
+			wantIn(t, text.String(), " bytes_acked:1048576 ", " limit:idle(")
+		} else {
+			wantIn(t, text.String(), " unacked:", " snd_wnd:")
+		}
 	}
-	golden(t, "ss.golden", text.String())
 }
 
 func golden(t *testing.T, name, got string) {
