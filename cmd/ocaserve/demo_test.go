@@ -16,7 +16,10 @@ func TestInterruptedWhileMaking(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", state)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	demo := demoFlags{netFlags: netFlags{Net: "relay", Addr: defaultAddr}}
+	demo, _, err := parse([]string{"demo", "--net", "relay"}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := demo.run(ctx, io.Discard); err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("demo: got %v", err)
 	}
