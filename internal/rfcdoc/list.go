@@ -78,6 +78,7 @@ var list = []entry{
 	{"6928", "Increasing TCP's Initial Window", implemented, true, ""},
 	{"6937", "Proportional Rate Reduction for TCP (obsoleted by RFC 9937)", background, false, "see RFC 9937"},
 	{"6946", "Processing of IPv6 \"Atomic\" Fragments", implemented, false, ""},
+	{"6994", "Shared Use of Experimental TCP Options", implemented, false, ""},
 	{"7126", "Recommendations on Filtering of IPv4 Packets Containing IPv4 Options", background, false, ""},
 	{"7301", "TLS Application-Layer Protocol Negotiation Extension", background, false, "negotiated by crypto/tls"},
 	{"7323", "TCP Extensions for High Performance", implemented, true, "window scaling, timestamps, PAWS"},
