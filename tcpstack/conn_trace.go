@@ -91,6 +91,7 @@ var timerCauses = [...]trace.Cause{
 
 var proofCauses = [...]trace.Cause{
 	recovery.ProofDSACK: trace.CauseDSACK, recovery.ProofEifel: trace.CauseEifel, recovery.ProofFRTO: trace.CauseFRTO,
+	recovery.ProofCame: trace.CauseCame,
 }
 
 // traceState notes that recovery has changed its state since the last time.

@@ -24,9 +24,10 @@ const (
 	ProofDSACK       // each retransmitted byte came back as a D-SACK (RFC 2883, RFC 3708)
 	ProofEifel       // the ACK echoes a timestamp of before the first retransmission (RFC 3522)
 	ProofFRTO        // the ACKs after a time-out are those of originals (RFC 5682)
+	ProofCame        // all that was judged lost arrived before any of it was sent again
 )
 
-func (p Proof) String() string { return [...]string{"none", "dsack", "eifel", "frto"}[p&3] }
+func (p Proof) String() string { return [...]string{"none", "dsack", "eifel", "frto", "came"}[min(p, ProofCame)] }
 
 // undo watches one episode for proof that it is needless.
 type undo struct {
@@ -102,8 +103,14 @@ func (s *Sender) judgeUndo(now mono.Time, a *AckInfo, o *Outcome, v *evidence) {
 	if u.from >= 0 && s.una > u.until {
 		u.from = -1
 	}
-	if u.from < 0 || !u.stamp.IsSet() {
-		return // nothing was retransmitted
+	if u.from < 0 {
+		return
+	}
+	if !u.stamp.IsSet() { // nothing was retransmitted
+		if s.state == Recovery && s.lostBytes == 0 && s.sackedBytes == 0 {
+			s.undoEpisode(now, o, ProofCame)
+		}
+		return
 	}
 	if o.DSACK.To > 0 && o.DSACK.From >= u.from && s.wasResent(o.DSACK) {
 		u.resend = max(0, u.resend-o.DSACK.Len())

@@ -270,3 +270,15 @@ func TestDSACK(t *testing.T) {
 		}
 	}
 }
+
+// What was judged lost arrives before anything was sent again: there was no loss at all.
+func TestCameInTime(t *testing.T) {
+	both(t, func(x *story) {
+		x.send(6000)
+		x.advance(100 * ms)
+		x.ack(0, sack(1000, 4000), "sacked 3000, lost 1000, entered, rtt 100ms")
+		x.advance(5 * ms) // no room in the link's ring
+		x.ack(4000, nil, "acked 4000, delivered 1000, undo Recovery by came, exited, rtt 105ms")
+		x.wantState(Open)
+	})
+}

@@ -47,11 +47,12 @@ const (
 	CauseDSACK           // proof: the peer got it twice (RFC 2883)
 	CauseEifel           // proof: an old timestamp (RFC 3522)
 	CauseFRTO            // proof: ACKs of originals after a time-out (RFC 5682)
+	CauseCame            // proof: all that was judged lost came before any was sent again
 	causeCount
 )
 
 var causeNames = [causeCount]string{
-	"", "rack", "dupthresh", "rto", "tlp", "rescue", "reorder", "dsack", "eifel", "frto",
+	"", "rack", "dupthresh", "rto", "tlp", "rescue", "reorder", "dsack", "eifel", "frto", "came",
 }
 
 func (c Cause) String() string { return name(causeNames[:], uint8(c)) }

@@ -2,7 +2,7 @@
 // What the page draws with: units, scales, steps and strokes on a canvas. No state.
 
 const KIND = ["none", "open", "send", "retransmit", "ack", "sack", "lost", "state", "undo", "limit", "timer", "close"];
-const CAUSE = ["", "rack", "dupthresh", "rto", "tlp", "rescue", "reorder", "dsack", "eifel", "frto"];
+const CAUSE = ["", "rack", "dupthresh", "rto", "tlp", "rescue", "reorder", "dsack", "eifel", "frto", "came"];
 const LIMIT = ["idle", "app", "cwnd", "rwnd", "recovery", "pacing", "device"];
 const STATE = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
 
