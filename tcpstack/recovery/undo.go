@@ -27,7 +27,9 @@ const (
 	ProofCame        // all that was judged lost arrived before any of it was sent again
 )
 
-func (p Proof) String() string { return [...]string{"none", "dsack", "eifel", "frto", "came"}[min(p, ProofCame)] }
+func (p Proof) String() string {
+	return [...]string{"none", "dsack", "eifel", "frto", "came"}[min(p, ProofCame)]
+}
 
 // undo watches one episode for proof that it is needless.
 type undo struct {
