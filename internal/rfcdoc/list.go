@@ -84,7 +84,7 @@ var list = []entry{
 	{"7323", "TCP Extensions for High Performance", implemented, true, "window scaling, timestamps, PAWS"},
 	{"7413", "TCP Fast Open", implemented, true, ""},
 	{"7627", "TLS Session Hash and Extended Master Secret", background, false, "negotiated by crypto/tls"},
-	{"7661", "Updating TCP to Support Rate-Limited Traffic", partly, true, ""},
+	{"7661", "Updating TCP to Support Rate-Limited Traffic", partly, true, "a window that is not used does not grow (section 4.2); its pipeACK and the cut after a rate-limited burst are not there: RFC 5681's idle restart and the marks of the delivery rate take their place"},
 	{"7765", "TCP and SCTP RTO Restart", implemented, true, ""},
 	{"7905", "ChaCha20-Poly1305 Cipher Suites for TLS", implemented, false, ""},
 	{"8200", "Internet Protocol, Version 6 (IPv6)", partly, false, "the header's codec; fragments are neither made nor reassembled"},
