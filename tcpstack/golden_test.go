@@ -329,7 +329,7 @@ func TestFullPipe(t *testing.T) {
 		w := newWorld(t, 1, netsim.DumbbellConfig{RTT: rtt, Rate: rate, BDPs: 1},
 			Config{Congestion: cc})
 		d := w.download(0, goldenData, 1<<30)
-		w.run(5*time.Second, nil) // slow start, and the recovery at its end
+		w.run(6*time.Second, nil) // slow start, the recovery at its end, and BBR's first look at the RTT after 5 s
 		before := d.received
 		w.run(time.Second, nil)
 		share := float64(d.received-before) / rate * 1500 / 1448

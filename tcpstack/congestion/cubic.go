@@ -54,7 +54,7 @@ func (c *Cubic) Acked(now mono.Time, e Ack) {
 		}
 		c.srtt += (e.RTT - c.srtt) / 8
 	}
-	n := c.usable(e)
+	n := c.usable(now, e)
 	if n == 0 {
 		c.hold(now, e)
 		return

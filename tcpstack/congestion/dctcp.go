@@ -35,13 +35,13 @@ func (c *DCTCP) Name() string { return "dctcp" }
 // Scalable: the receiver echoes each mark (section 3.2).
 func (c *DCTCP) Scalable() bool { return true }
 
-func (c *DCTCP) Acked(_ mono.Time, e Ack) {
+func (c *DCTCP) Acked(now mono.Time, e Ack) {
 	c.observe(e)
 	if e.Marked > 0 && !e.InRecovery && e.Una > c.reduced {
 		c.reduceByAlpha(e)
 		return
 	}
-	n := c.usable(e)
+	n := c.usable(now, e)
 	if n = c.slowStart(n); n > 0 {
 		c.avoid(n)
 	}

@@ -1,10 +1,16 @@
 package congestion
 
-import "time"
+import (
+	"time"
+
+	"ocaserve/tcpstack/mono"
+)
 
 // A hystart is HyStart++ (RFC 9406): slow start that ends when the round-trip time rises, before the
 // queue overflows. On the first sign of a rise growth is slowed to a quarter (Conservative Slow Start, CSS);
 // if the rise was noise, slow start goes on as before, else congestion avoidance begins after five rounds.
+//
+// A round's delay tells late of a queue of a bandwidth-delay product or less; see train.
 //
 // It is for "the initial slow start" only (section 4.3): later ones know their ssthresh. There is no limit
 // L of what one ACK may add: section 4.3 allows L = infinity to a sender that paces.
@@ -22,6 +28,7 @@ type hystart struct {
 	samples  int           // in this round
 	rounds   int           // rounds of CSS begun
 	rest     int64         // bytes delivered in CSS that did not make a whole step of growth yet
+	train    train
 }
 
 // Section 4.3, "Tuning Constants and Other Considerations".
@@ -34,8 +41,8 @@ const (
 	cssRounds    = 5 // CSS_ROUNDS
 )
 
-// acked takes the RTT sample of an ACK and reports whether slow start is over.
-func (h *hystart) acked(e Ack) (over bool) {
+// acked takes an ACK in the first slow start and reports whether slow start is over.
+func (h *hystart) acked(now mono.Time, e Ack) (over bool) {
 	if h.end == 0 {
 		h.end = e.Next
 	}
@@ -45,6 +52,13 @@ func (h *hystart) acked(e Ack) (over bool) {
 		if h.samples >= rttSamples {
 			h.judge(rttSamples)
 		}
+	}
+	base := h.least
+	if h.last > 0 {
+		base = min(base, h.last)
+	}
+	if base > 0 && h.train.acked(now, e, base) {
+		return true
 	}
 	if e.Una < h.end {
 		return false

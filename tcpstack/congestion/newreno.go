@@ -27,8 +27,8 @@ func NewNewReno(mss int) *NewReno {
 
 func (c *NewReno) Name() string { return "newreno" }
 
-func (c *NewReno) Acked(_ mono.Time, e Ack) {
-	n := c.usable(e)
+func (c *NewReno) Acked(now mono.Time, e Ack) {
+	n := c.usable(now, e)
 	if n = c.slowStart(n); n > 0 {
 		c.avoid(n)
 	}
@@ -95,7 +95,7 @@ func (c *reno) SetMSS(mss int) {
 //
 // A window that was not half used proves nothing about the path (RFC 7661 section 4.2), whatever held the
 // sender back: the application or the receiver's window; unless the rest of it only waits for its departure.
-func (c *reno) usable(e Ack) int64 {
+func (c *reno) usable(now mono.Time, e Ack) int64 {
 	n := e.Delivered
 	switch {
 	case c.inLoss && e.InRecovery:
@@ -104,7 +104,7 @@ func (c *reno) usable(e Ack) int64 {
 		return 0
 	}
 	c.inLoss = false
-	if c.initial() && c.hystart.acked(e) {
+	if c.initial() && c.hystart.acked(now, e) {
 		c.ssthresh = c.cwnd // RFC 9406 section 4.2: "enter congestion avoidance by setting the ssthresh to the current cwnd"
 	}
 	if e.AppLimited || 2*e.InFlight < c.cwnd && !e.Spread {
