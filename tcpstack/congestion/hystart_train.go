@@ -14,7 +14,7 @@ import (
 //   - It came slower than slow start without a queue would have it. What is in flight doubles each round trip, sent at
 //     twice the window per round trip or faster; what is acknowledged now left a round trip ago, when the window was
 //     half as large: so ACKs come at the rate InFlight/RTT or faster, until the path carries no more.
-//   - There is a queue: each RTT of the part is above the mean of the part before.
+//   - There is a queue: each RTT of the part is well above the mean of a part before, since the last pause.
 //
 // That is a round trip after the path was full, at little more than the window that fills it, and the earliest that
 // ACKs can tell.
@@ -32,15 +32,15 @@ type train struct {
 	least  time.Duration
 	most   time.Duration
 	sum    time.Duration
-	before time.Duration // the mean of the part before in this round; 0: none
-	spread time.Duration // the largest less the smallest of it
+	before time.Duration // the least mean of a part before; 0: none
+	spread time.Duration // the largest less the smallest RTT of that part
 }
 
 const (
 	trainPart    = 16 // the share of the flight that makes a part, 1/16,
 	trainSamples = 8  // and its RTT samples
 	trainSlower  = 8  // a rate that is slower by 1/8 is slow
-	trainNoise   = 8  // and RTTs are higher if beyond 1/8 of how far they were apart
+	trainNoise   = 2  // and RTTs are higher if by 1/2 of how far they were apart
 	trainPause   = 2 * time.Millisecond
 	trainFew     = 128 << 10 // large ACKs: three may do for so much
 )
@@ -72,7 +72,9 @@ func (t *train) acked(now mono.Time, e Ack, base time.Duration) (full bool) {
 	}
 	slow := mulDiv(t.bytes, int64(base), max(int64(took), 1)) < t.flight-t.flight/trainSlower
 	full = slow && t.before > 0 && t.least > t.before+t.spread/trainNoise
-	t.before, t.spread = t.sum/time.Duration(t.n), t.most-t.least
+	if mean := t.sum / time.Duration(t.n); t.before == 0 || mean < t.before {
+		t.before, t.spread = mean, t.most-t.least
+	}
 	t.begin(now, e)
 	return full
 }
