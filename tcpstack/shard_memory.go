@@ -20,8 +20,8 @@ var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, an
 // need none of it. As usage rises,
 //
 //  1. from half the budget on, until it is down to three eighths, there is pressure (Linux's tcp_mem): no
-//     connection queues more than the peer's window admits, nor more than a share of what is free (dynamic
-//     thresholds, Choudhury and Hahne 1998), but for a segment or two; and receive buffers do not grow. A
+//     connection queues more than the peer's window admits, nor more than a share of what is free up to nine
+//     sixteenths (dynamic thresholds, Choudhury and Hahne 1998), but for a segment or two; and receive buffers do not grow. A
 //     connection whose peer reads does not notice, since it is asked for more when bytes leave; one whose
 //     peer does not holds next to nothing, and the half that is left has room for many of these;
 //  2. from 15/16 on no connection is accepted, out-of-order data is refused, a connection whose peer's window
@@ -54,6 +54,9 @@ const (
 )
 
 func (m *account) high() int64 { return m.budget / 16 * 15 }
+
+// shared is up to where connections share what is free; what is above is for the segment or two of those that come later.
+func (m *account) shared() int64 { return m.budget / 16 * 9 }
 
 // divideMemory settles what each shard may hold.
 func (c *Config) divideMemory(shards int) {
@@ -108,7 +111,7 @@ func (c *Conn) memoryLimit(n int64) int64 {
 	if used >= s.mem.budget || shut && used >= s.mem.high() {
 		return 0
 	}
-	share := min((s.mem.high()-used)/shareParts, c.windowRoom())
+	share := min((s.mem.shared()-used)/shareParts, c.windowRoom())
 	// Two segments are what the peer's delayed ACK waits for; at a shut window there must be one, or nothing
 	// would probe it (RFC 9293 section 3.8.6.1) and a lost window update would be the end.
 	least := int64(max(c.snd.mss, defaultMSS4))
