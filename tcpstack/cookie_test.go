@@ -28,7 +28,8 @@ func guardPeer(t *testing.T) (*peer, uint64) {
 	return p, got.Guard
 }
 
-// A RST, FIN or SYN counts only with the cookie that we gave, however right its numbers are; data needs none.
+// A RST, FIN or SYN counts only with the cookie that we gave (an option of RFC 6994's kind), however right its numbers are;
+// data needs none.
 func TestCookieGuards(t *testing.T) {
 	p, ours := guardPeer(t)
 	for _, wrong := range []wire.Options{{}, {HasGuard: true, Guard: ours + 1}, {HasGuard: true, Guard: 77}} {

@@ -16,6 +16,7 @@ import (
 type blind struct {
 	*pair
 	in             []byte
+	guarded        bool // both ends agree on connection cookies
 	client, server *app
 	seen           []flying // of both directions, by turns overwritten
 	toServer       []bool
@@ -38,7 +39,10 @@ func FuzzBlindAttacker(f *testing.F) {
 func newBlind(t *testing.T, in []byte) *blind {
 	b := &blind{in: in}
 	name := congestion.Names()[b.byte()%len(congestion.Names())]
-	b.pair = newPair(t, Config{Congestion: name, Functions: []string{FunctionsRack, FunctionsBase}[b.byte()%2]})
+	b.guarded = b.byte()&1 == 0
+	b.pair = newPair(t, Config{
+		Congestion: name, Functions: []string{FunctionsRack, FunctionsBase}[b.byte()%2], Cookies: b.guarded,
+	})
 	record := func(w *cable, toServer bool) {
 		w.drop = func(f *link.Frame) bool {
 			data := append([]byte(nil), f.Data...)
@@ -126,7 +130,9 @@ func (b *blind) forge(op int) {
 	switch op / 2 % 4 {
 	case 0: // a RST that is not exact
 		s.Flags |= wire.RST
-		if s.Seq == next {
+		if b.guarded { // with connection cookies an exact one does not count either
+			s.Seq = next
+		} else if s.Seq == next {
 			s.Seq = next.Add(1)
 		}
 	case 1: // any SYN
