@@ -11,6 +11,11 @@ import (
 // allows").
 func (c *Conn) outputProbe(now mono.Time) bool {
 	r, isNew := c.rec.Probe(min(c.unsentWithFin(), c.windowRoom()))
+	// "The highest-sequence segment sent so far" (RFC 8985 section 7.3) was the last data with the FIN, which to
+	// recovery is a byte behind a full segment. A FIN alone is not reported by SACK everywhere: it would tell nothing.
+	if end := c.queue.End(); !isNew && r.Len() > 0 && r.From == end {
+		r.From = max(end-int64(c.snd.mss), c.rec.Una())
+	}
 	if r.Len() == 0 || !c.transmit(now, r.From, r.To) {
 		return false
 	}
