@@ -11,8 +11,9 @@ import (
 // allows").
 func (c *Conn) outputProbe(now mono.Time) bool {
 	r, isNew := c.rec.Probe(min(c.unsentWithFin(), c.windowRoom()))
-	// "The highest-sequence segment sent so far" (RFC 8985 section 7.3) was the last data with the FIN, which to
-	// recovery is a byte behind a full segment. A FIN alone is not reported by SACK everywhere: it would tell nothing.
+	// We deviate from "the highest-sequence segment sent so far" (RFC 8985 section 7.3) where that is a FIN: to recovery
+	// it is a byte behind the last segment, even if it left with that. Alone and out of order not every receiver
+	// reports it by SACK, and the probe would tell nothing: the last data goes with it.
 	if end := c.queue.End(); !isNew && r.Len() > 0 && r.From == end {
 		r.From = max(end-int64(c.snd.mss), c.rec.Una())
 	}
