@@ -9,7 +9,8 @@
 //	    that the n-th packet of either server meets the same fate (measure.go). ocaserve's packets are
 //	    forwarded by the kernel from its TUN to the link's; nginx's start at the link's.
 //	 3. A cell is a path and a size (cells.go). Its servers take turns, repeat by repeat.
-//	 4. The medians are printed side by side, with the emulator's own lateness (report.go).
+//	 4. With --share two servers send at the same time instead, one flow each (share.go).
+//	 5. The medians are printed side by side, with the emulator's own lateness (report.go).
 //
 // It needs root, nginx, curl and iproute2, and touches nothing outside its namespaces.
 package main
@@ -26,6 +27,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 type options struct {
@@ -38,6 +40,7 @@ type options struct {
 	json    string
 	pcap    string
 	stack   string
+	share   time.Duration
 }
 
 func main() {
@@ -51,6 +54,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "also write every fetch to this file")
 	flag.StringVar(&o.pcap, "pcap", "", "capture each fetch at the server's end, headers only, into this folder")
 	flag.StringVar(&o.stack, "stack", "rack", "ocaserve's TCP: rack or base")
+	flag.DurationVar(&o.share, "share", 0, "instead, let a long flow of each server share one bottleneck for so long, and tell how fair they are")
 	flag.Parse()
 	o.ccs = strings.Split(*ccs, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -77,6 +81,9 @@ func run(ctx context.Context, o options) error {
 	defer os.RemoveAll(dir)
 	if err := prepare(ctx, dir); err != nil {
 		return err
+	}
+	if o.share > 0 {
+		return shareAll(ctx, dir, o)
 	}
 	results, err := measureAll(ctx, dir, selectCells(o), o)
 	if err != nil {
