@@ -98,7 +98,7 @@ func checkInvariants(c *Conn) error {
 		return fmt.Errorf("a congestion window of %d", c.cc.Window())
 	case c.snd.mss < minMSS:
 		return fmt.Errorf("an MSS of %d", c.snd.mss)
-	case int64(c.rec.Entries()) > 80+c.snd.maxWnd/int64(c.snd.mss):
+	case int64(c.rec.Entries()) > 80+c.snd.maxWnd/int64(c.snd.mss)+int64(c.queue.Spans()): // small writes are small segments
 		return fmt.Errorf("%d entries on the scoreboard for %d bytes in flight", c.rec.Entries(), c.rec.Flight())
 	}
 	return checkReceiver(c)
