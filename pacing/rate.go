@@ -104,6 +104,18 @@ func (r *Rate) UnmarshalText(b []byte) error {
 	return err
 }
 
+// MarshalJSON writes a number of bytes per second, as Linux's tcp_info has its rates.
+func (r Rate) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(r), 10), nil }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *Rate) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseInt(string(b), 10, 64)
+	if err == nil {
+		*r = Rate(v)
+	}
+	return err
+}
+
 // Duration is the time that n bytes take, rounded up; 0 at the rate 0, which is no limit. It saturates.
 func (r Rate) Duration(n int64) time.Duration {
 	if r <= 0 || n <= 0 {

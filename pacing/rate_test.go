@@ -1,6 +1,7 @@
 package pacing
 
 import (
+	"encoding/json"
 	"math"
 	"math/big"
 	"testing"
@@ -28,6 +29,21 @@ func TestParseRate(t *testing.T) {
 		if got, err := ParseRate(in); err == nil {
 			t.Errorf("ParseRate(%q) = %v", in, got)
 		}
+	}
+}
+
+// In JSON a rate is a number, as in tcp_info.
+func TestRateJSON(t *testing.T) {
+	b, err := json.Marshal(struct{ R Rate }{3_125_000})
+	if err != nil || string(b) != `{"R":3125000}` {
+		t.Fatalf("%s, %v", b, err)
+	}
+	var back struct{ R Rate }
+	if err := json.Unmarshal(b, &back); err != nil || back.R != 3_125_000 {
+		t.Errorf("%v, %v", back.R, err)
+	}
+	if err := json.Unmarshal([]byte(`{"R":"25Mbps"}`), &back); err == nil {
+		t.Error("a text is taken for a number")
 	}
 }
 

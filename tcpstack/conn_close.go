@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
 )
 
@@ -72,6 +73,7 @@ func (c *Conn) abort(now mono.Time, err error) {
 // enterTimeWait frees what the connection no longer needs and waits 2 MSL (section 3.6.1). To the
 // application the connection is over.
 func (c *Conn) enterTimeWait(now mono.Time) {
+	c.limit(now, trace.LimitIdle) // nothing is output any more that would say so
 	c.stopTimers()
 	c.restartTimeWait(now)
 	c.queue.Drop()

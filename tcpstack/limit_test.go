@@ -124,6 +124,20 @@ func TestLimits(t *testing.T) {
 		x.want(trace.LimitCwnd, 0, 0)
 		x.check("pacing")
 	})
+	t.Run("time-wait", func(t *testing.T) { // over: the FIN that was in flight holds nothing back any more
+		x := newLimitStory(t)
+		x.server.c.Close()
+		x.client.c.Close()
+		x.run(rtt, nil)
+		x.info()
+		if s := x.server.c.State(); s != StateTimeWait {
+			t.Fatal(s)
+		}
+		x.check("closing")
+		x.run(10*time.Second, nil)
+		x.want(trace.LimitIdle, 10*time.Second, 10*time.Second)
+		x.check("time-wait")
+	})
 	t.Run("recovery", func(t *testing.T) {
 		x := newLimitStory(t)
 		drops := 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,7 +110,7 @@ func (w *world) curl(ctx context.Context, url string, size int) (float64, error)
 // A linkRun is a running `ocaserve link`.
 type linkRun struct {
 	cmd    *exec.Cmd
-	stdout *bufio.Reader
+	stdout io.Reader
 	done   bool
 }
 
@@ -130,20 +131,23 @@ func (w *world) link(ctx context.Context, c *cell, seed int) (*linkRun, error) {
 	l.cmd = exec.CommandContext(ctx, filepath.Join(w.dir, "ocaserve"), "link", "--a", w.client+":"+device, "--b", w.server+":"+device,
 		"--both", c.delay(), "--ba", c.there(), "--seed", fmt.Sprint(seed), "--json", "-")
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	l.cmd.Stderr = os.Stderr
-	pipe, err := l.cmd.StdoutPipe()
+	talk, err := l.cmd.StderrPipe()
 	if err != nil {
+		return nil, err
+	}
+	if l.stdout, err = l.cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
 	if err := l.cmd.Start(); err != nil {
 		return nil, err
 	}
-	l.stdout = bufio.NewReader(pipe)
-	if line, err := l.stdout.ReadString('\n'); err != nil || !strings.HasPrefix(line, "linking") {
+	lines := bufio.NewReader(talk)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "linking") {
 		l.cmd.Process.Kill() //nolint:errcheck // our own child
-		l.cmd.Wait()         //nolint:errcheck // what it had to say is on stderr
+		l.cmd.Wait()         //nolint:errcheck // it has said why
 		return nil, fmt.Errorf("the link does not come up: %q, %v", line, err)
 	}
+	go io.Copy(os.Stderr, lines) //nolint:errcheck // ends with the child
 	return l, nil
 }
 

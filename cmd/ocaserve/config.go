@@ -76,7 +76,7 @@ func childNamed(node *kong.Node, name string) *kong.Node {
 func flagNames(node *kong.Node, deep bool) []string {
 	var names []string
 	for _, f := range node.Flags {
-		if f.Name != "help" && f.Name != "config" {
+		if f.Name != "help" && f.Name != "config" && len(f.Envs) > 0 {
 			names = append(names, f.Name)
 		}
 	}
@@ -91,6 +91,9 @@ func flagNames(node *kong.Node, deep bool) []string {
 
 // Resolve looks into the table of the running command first, then at the top.
 func (c *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if len(flag.Envs) == 0 {
+		return nil, nil // an order, not a setting
+	}
 	for _, env := range flag.Envs {
 		if _, set := os.LookupEnv(env); set {
 			return nil, nil // kong would let the file win; a variable is nearer to the user

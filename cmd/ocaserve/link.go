@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,6 +47,9 @@ func (f *linkFlags) config() (shape.Config, error) {
 	if c.BA, err = shape.ParsePath(both, f.BA); err != nil {
 		return c, usagef("--ba: %w", err)
 	}
+	if f.MTU < 576 || f.MTU > 65535 {
+		return c, usagef("--mtu %d is out of range; use 576 to 65535", f.MTU)
+	}
 	if f.Duration < 0 {
 		return c, usagef("--duration %v is negative; leave it out to run until SIGINT", f.Duration)
 	}
@@ -58,6 +62,9 @@ func (f *linkFlags) ends() (ends [2]*linkEnd, err error) {
 		if ends[i], err = parseLinkEnd(text); err != nil {
 			return ends, usagef("--%c: %w", 'a'+i, err)
 		}
+	}
+	if ends[0].ns == ends[1].ns && ends[0].name == ends[1].name {
+		return ends, usagef("--a and --b are both %s; a link joins two interfaces", ends[0])
 	}
 	return ends, nil
 }
@@ -74,6 +81,10 @@ func (f *linkFlags) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	talk, result, err := f.outputs(stdout)
+	if err != nil {
+		return err
+	}
 	for _, e := range ends {
 		if err := e.open(f.TAP, f.MTU); err != nil {
 			return err
@@ -81,10 +92,26 @@ func (f *linkFlags) run(ctx context.Context, stdout io.Writer) error {
 		defer e.close()
 	}
 	l := shape.NewLoop(cfg, ends[0].device, ends[1].device)
-	if err := f.loop(ctx, l, ends, stdout); err != nil {
+	if err := f.loop(ctx, l, ends, talk); err != nil {
 		return fmt.Errorf("the link failed: %w", err)
 	}
-	return f.report(l.Report(), stdout)
+	return errors.Join(f.report(l.Report(), result), result.Close())
+}
+
+// outputs opens what the counters go to, before the link runs, so that a mistake shows at once; and says where to
+// talk: not on standard output if that is to be JSON.
+func (f *linkFlags) outputs(stdout io.Writer) (talk io.Writer, result io.WriteCloser, err error) {
+	switch f.JSON {
+	case "":
+		return stdout, nopCloser{stdout}, nil
+	case "-":
+		return os.Stderr, nopCloser{stdout}, nil
+	}
+	file, err := os.Create(f.JSON)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--json: %w", err)
+	}
+	return stdout, file, nil
 }
 
 // loop runs the link.
@@ -107,25 +134,13 @@ func (f *linkFlags) loop(ctx context.Context, l *shape.Loop, ends [2]*linkEnd, s
 }
 
 // report prints the counters for a person or, where asked for, for a program.
-func (f *linkFlags) report(r shape.Report, stdout io.Writer) error {
+func (f *linkFlags) report(r shape.Report, w io.Writer) error {
 	if f.JSON != "" {
-		return writeJSON(f.JSON, r, stdout)
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
 	}
-	_, err := fmt.Fprintf(stdout, "a->b %s\nb->a %s\n%s\n", countersLine(r.AB), countersLine(r.BA), lateLine(r.Lateness))
-	return err
-}
-
-// writeJSON writes v to a file, or to stdout for "-".
-func writeJSON(name string, v any, stdout io.Writer) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	data = append(data, '\n')
-	if name != "-" {
-		return os.WriteFile(name, data, 0o644)
-	}
-	_, err = stdout.Write(data)
+	_, err := fmt.Fprintf(w, "a->b %s\nb->a %s\n%s\n", countersLine(r.AB), countersLine(r.BA), lateLine(r.Lateness))
 	return err
 }
 

@@ -96,6 +96,9 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 	if total := memoryTotal(); total > 0 && int64(o.Cache) > total {
 		return options{}, usagef("--cache %s is more than this machine's memory, %s; a quarter of that is the default", o.Cache, size(total))
 	}
+	if total := memoryTotal(); total > 0 && int64(o.Memory) > total {
+		return options{}, usagef("--memory %s is more than this machine's, %s; an eighth of that is the default", o.Memory, size(total))
+	}
 	l, err := n.options()
 	if err != nil {
 		return options{}, err

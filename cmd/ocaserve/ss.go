@@ -18,7 +18,7 @@ type ssFlags struct {
 	adminFlags
 	Info     bool     `short:"i" help:"Show what TCP knows of each connection, with the names of ss -ti and the time under each limit."`
 	State    string   `short:"t" default:"connected" placeholder:"STATE" help:"Connections in a state: established, time-wait, ...; connected: all but closed, synchronized: without syn-sent too, big: without time-wait, all. -ti and -tan work as with ss."`
-	JSON     bool     `name:"json" help:"One JSON object per connection; sizes in bytes, times in nanoseconds, names as in Linux's tcp_info."`
+	JSON     bool     `name:"json" help:"One JSON object per connection; sizes in bytes, times in nanoseconds, rates in bytes per second, names as in Linux's tcp_info."`
 	Summary  bool     `short:"s" help:"Only sums: connections, the memory they hold, and every counter that is not zero."`
 	NoHeader bool     `short:"H" help:"No header line."`
 	Filter   []string `arg:"" optional:"" name:"filter" help:"Which: sport = :443, dport != :80, dst 192.0.2.0/24, src ADDR:PORT, joined by and, or, not and parentheses."`
@@ -47,6 +47,9 @@ type connView struct {
 func (f *ssFlags) run(_ context.Context, stdout io.Writer) error {
 	f.habits()
 	if f.Summary {
+		if len(f.Filter) > 0 {
+			return usagef("-s sums over all connections; leave the filter out")
+		}
 		return f.summary(stdout)
 	}
 	args := ssArgs{Info: f.Info || f.JSON, State: f.State, Filter: strings.Join(f.Filter, " ")}

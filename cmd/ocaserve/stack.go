@@ -13,12 +13,13 @@ import (
 )
 
 // stackFlags list and change what the connections of a running server run: FreeBSD's functions_available,
-// functions_default and pcbcnt, and its TCP_FUNCTION_BLK for many connections at once.
+// functions_default and pcbcnt, and its TCP_FUNCTION_BLK for many connections at once. What changes the server is
+// on the command line only: a variable or a file that is meant for serve --cc must not make a question an order.
 type stackFlags struct {
 	adminFlags
-	Default string   `placeholder:"NAME" help:"TCP implementation of new connections from now on."`
-	CC      string   `name:"cc" enum:",${ccs}" default:"" placeholder:"NAME" help:"Congestion control of new connections from now on."`
-	Move    bool     `help:"Change the open connections too (those that the filter means, if there is one): to --default and --cc, as far as given. Then new connections stay as they are."`
+	Default string   `env:"-" placeholder:"NAME" help:"TCP implementation of new connections from now on."`
+	CC      string   `name:"cc" env:"-" enum:",${ccs}" default:"" placeholder:"NAME" help:"Congestion control of new connections from now on."`
+	Move    bool     `env:"-" help:"Change the open connections too (those that the filter means, if there is one): to --default and --cc, as far as given. Then new connections stay as they are."`
 	JSON    bool     `name:"json" help:"The answer as JSON."`
 	Filter  []string `arg:"" optional:"" name:"filter" help:"With --move: which connections, as ocaserve ss has it."`
 }
@@ -47,6 +48,9 @@ func (f *stackFlags) run(_ context.Context, stdout io.Writer) error {
 	}
 	if !f.Move && len(f.Filter) > 0 {
 		return usagef("a filter chooses open connections; they change with --move only")
+	}
+	if _, err := parseFilter(args.Filter); err != nil {
+		return usageError{err}
 	}
 	c, err := f.dial()
 	if err != nil {

@@ -101,6 +101,8 @@ func TestStackCommand(t *testing.T) {
 	want("--move needs --default or --cc", "--move")
 	want("with --move only", "dport", "=", ":1")
 	want(`"name":"rack"`, "--json")
+	t.Setenv("OCASERVE_CC", "newreno") // for serve: must not turn the question into an order
+	want("new connections: bbr")
 	if out, err := ask(t, "ss", "-i", "--server", socket); err != nil || !strings.Contains(out, " bbr ") || !strings.Contains(out, "stack:base") {
 		t.Errorf("ss: %v\n%s", err, out)
 	}

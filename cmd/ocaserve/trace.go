@@ -41,6 +41,9 @@ func (f *traceStartFlags) run(ctx context.Context, stdout io.Writer) (err error)
 	if _, err := parseFilter(f.Conn); err != nil {
 		return usageError{err}
 	}
+	if f.For < 0 {
+		return usagef("--for %v is negative; leave it out to record until Ctrl-C", f.For)
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	c, err := f.dial()

@@ -17,7 +17,7 @@ import (
 
 // seeFlags are a server's: how to look into it.
 type seeFlags struct {
-	Admin      string `placeholder:"NAME|PATH|off" help:"Socket that ocaserve ss and trace talk to: a name under the user's state folder, or a path. Without it the process's number is the name."`
+	Admin      string `placeholder:"NAME|PATH|off" help:"Socket that ocaserve ss, stack and trace talk to: a name under the user's state folder, or a path. Without it the process's number is the name."`
 	Trace      string `placeholder:"FILE" help:"Record connections from the start, for ocaserve trace plot."`
 	TraceShare share  `default:"100%" placeholder:"SHARE" help:"Share of the connections that --trace records (${default})."`
 }

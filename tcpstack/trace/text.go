@@ -3,7 +3,8 @@ package trace
 import (
 	"fmt"
 	"io"
-	"time"
+	"math"
+	"strconv"
 )
 
 // states are recovery's, by number.
@@ -19,8 +20,8 @@ func Text(w io.Writer, t *Trace) error {
 		}
 		for i := range c.Events {
 			e := &c.Events[i]
-			_, err := fmt.Fprintf(w, "%d %.6f %s cwnd %d pipe %d ssthresh %d srtt %dus unsent %d pacing %d delivery %d %s\n",
-				c.ID, e.At.Sub(c.Events[0].At).Seconds(), e.what(), e.Cwnd, e.Pipe, e.Ssthresh, e.SRTT, e.Unsent, e.Pacing,
+			_, err := fmt.Fprintf(w, "%d %.6f %s cwnd %d pipe %d ssthresh %s srtt %dus unsent %d pacing %d delivery %d %s\n",
+				c.ID, e.At.Sub(c.Events[0].At).Seconds(), e.what(), e.Cwnd, e.Pipe, ssthresh(e.Ssthresh), e.SRTT, e.Unsent, e.Pacing,
 				e.Delivery, name(states[:], e.State))
 			if err != nil {
 				return err
@@ -28,6 +29,14 @@ func Text(w io.Writer, t *Trace) error {
 		}
 	}
 	return nil
+}
+
+// ssthresh is "-" before there is one.
+func ssthresh(v uint32) string {
+	if v == math.MaxUint32 {
+		return "-"
+	}
+	return strconv.FormatUint(uint64(v), 10)
 }
 
 // what is the event itself.
@@ -40,7 +49,7 @@ func (e *Event) what() string {
 		}
 		return text
 	case KindLimit:
-		return fmt.Sprintf("limit %v for %v", e.Limit, time.Duration(e.Off))
+		return fmt.Sprintf("limit %v for %dus", e.Limit, e.Off/1000)
 	case KindTimer, KindUndo:
 		return fmt.Sprintf("%v %v", e.Kind, e.Cause)
 	case KindState:

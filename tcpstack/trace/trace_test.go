@@ -182,10 +182,10 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `# 7: 192.0.2.1:443 [2001:db8::1]:5000 rack cubic mss 1448, 4 events, 0 lost
-7 0.000000 send 0+1448 cwnd 14480 pipe 0 ssthresh 4294967295 srtt 0us unsent 0 pacing 0 delivery 0 Open
+7 0.000000 send 0+1448 cwnd 14480 pipe 0 ssthresh - srtt 0us unsent 0 pacing 0 delivery 0 Open
 7 1.000000 retransmit 0+1448 rto cwnd 0 pipe 0 ssthresh 2896 srtt 0us unsent 0 pacing 0 delivery 0 Loss
 7 1.500000 ack 1448 window 65535 rtt 500us cwnd 0 pipe 0 ssthresh 2896 srtt 500us unsent 0 pacing 0 delivery 0 Open
-7 2.000000 limit cwnd for 500ms cwnd 0 pipe 0 ssthresh 2896 srtt 0us unsent 0 pacing 0 delivery 0 Open
+7 2.000000 limit cwnd for 500000us cwnd 0 pipe 0 ssthresh 2896 srtt 0us unsent 0 pacing 0 delivery 0 Open
 `
 	if text.String() != want {
 		t.Errorf("got\n%s", text.String())
