@@ -55,6 +55,7 @@ func (c *Conn) SetFunctions(name string) error {
 		c.prr = recovery.PRR{}
 	}
 	c.choosePacing()
+	c.repace(c.shard.now)
 	c.syncRetransmitTimer()
 	c.wantOutput()
 	return nil
@@ -77,6 +78,8 @@ func (c *Conn) SetCongestion(name string) error {
 		s.Seed(c.shard.now, c.cc.Window(), threshold, c.rec.RTT().SRTT())
 	}
 	c.useCongestion(next)
+	c.snd.deferred = 0
+	c.repace(c.shard.now) // else what nobody paces meanwhile would be owed when somebody does again
 	c.wantOutput()
 	return nil
 }

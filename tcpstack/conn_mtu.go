@@ -305,6 +305,7 @@ func (c *Conn) mtuLost(out *recovery.Outcome) bool {
 		m.high, m.tries = uint16(max(c.snd.pmtu, min(int(m.high), commonBelow(int(m.size))))), 0
 	}
 	m.forgiven = true
+	c.rec.Unwatch()
 	return true
 }
 

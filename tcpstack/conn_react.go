@@ -128,7 +128,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 	c.cc.Acked(now, congestion.Ack{
 		Delivered: n, InFlight: used, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
-		InRecovery: state >= recovery.CWR,
+		InRecovery: state >= recovery.CWR, AfterTimeout: state == recovery.Loss,
 		AppLimited: used < c.cc.Window()/2 && !c.spread(), Spread: c.spread(),
 		Rate: congestion.RateSample(out.Rate),
 	})

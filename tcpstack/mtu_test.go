@@ -213,3 +213,28 @@ func TestHostCache(t *testing.T) {
 		}
 	}
 }
+
+// The loss of a probe reduced nothing, so that there is nothing to take back when it turns out to have arrived: least
+// of all what an earlier loss had reduced.
+func TestMTUProbeLate(t *testing.T) {
+	p := openProbing(t)
+	c := p.host.c
+	if err := c.SetFunctions(FunctionsRack); err != nil {
+		t.Fatal(err)
+	}
+	c.cc.Lost(p.now, congestion.Loss{InFlight: c.cc.Window()}) // a while ago
+	window := c.cc.Window()
+	end := c.rec.Next() + 1
+	p.send(sg{flags: fA, seq: 1, ack: 1, opt: p.sack(1421, end)})
+	p.advance(50 * time.Millisecond)
+	p.wantData(1, 1024, 1)
+	p.wantData(1025, 396, 1)
+	p.skip()
+	p.send(sg{flags: fA, seq: 1, ack: end, opt: p.sack(1, 1421)})
+	p.skip()
+	if got := c.cc.Window(); p.s.stats.MTUPFail != 1 || got > window+1420 {
+		t.Errorf("window %d after %d, %+v", got, window, p.s.stats.OpenStats)
+	}
+	p.send(sg{flags: fA, seq: 1, ack: c.rec.Next() + 1})
+	p.skip()
+}

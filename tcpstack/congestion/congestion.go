@@ -30,9 +30,10 @@ type Ack struct {
 	RTT       time.Duration // the newest sample; 0: none
 	Una, Next int64         // SND.UNA after this ACK, and SND.NXT: they tell rounds apart
 
-	InRecovery bool // the state after this ACK is CWR, Recovery or Loss
-	AppLimited bool // the application, not the window, limited what was in flight
-	Spread     bool // pacing did: the rest of the window waits for its departure
+	InRecovery   bool // the state after this ACK is CWR, Recovery or Loss
+	AfterTimeout bool // it is Loss
+	AppLimited   bool // the application, not the window, limited what was in flight
+	Spread       bool // pacing did: the rest of the window waits for its departure
 
 	Rate RateSample
 }

@@ -98,7 +98,7 @@ func (c *reno) SetMSS(mss int) {
 func (c *reno) usable(now mono.Time, e Ack) int64 {
 	n := e.Delivered
 	switch {
-	case c.inLoss && e.InRecovery:
+	case e.InRecovery && (c.inLoss || e.AfterTimeout && c.inSlowStart()): // the latter: the time-out was another controller's
 		return max(0, min(n, e.InFlight))
 	case e.InRecovery:
 		return 0

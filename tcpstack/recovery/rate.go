@@ -121,8 +121,10 @@ func (s *Sender) fillStamp(id uint32, end int64) {
 
 func (d *delivery) at(id uint32) *stamp { return &d.ring[int(id)&(len(d.ring)-1)] }
 
-// has reports whether the ring still holds that number.
-func (d *delivery) has(id uint32) bool { return id != 0 && d.newest-id < uint32(len(d.ring)) }
+// has reports whether the ring still holds that number: a ring that has grown has slots that nobody filled.
+func (d *delivery) has(id uint32) bool {
+	return id != 0 && d.newest-id < uint32(len(d.ring)) && d.at(id).deliveredTime.IsSet()
+}
 
 // grow makes the ring hold so many stamps, or maxStamps.
 func (d *delivery) grow(want int) {
@@ -132,6 +134,7 @@ func (d *delivery) grow(want int) {
 	}
 	old := *d
 	d.ring = d.pool.get(n)[:n]
+	clear(d.ring) // of what another connection left there
 	for k := range old.ring {
 		id := d.newest - uint32(k)
 		*d.at(id) = *old.at(id)

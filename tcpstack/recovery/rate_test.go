@@ -245,3 +245,31 @@ func TestRateAllocs(t *testing.T) {
 		t.Error(n, "allocations")
 	}
 }
+
+// A ring that grows knows no more than it did: a number that it had dropped stays dropped, whatever the memory held
+// before. A segment that comes late, after its stamp was gone, gives no sample.
+func TestRateRingForgets(t *testing.T) {
+	var pool Pool
+	used := pool.rings().get(2 * minStamps)[:2*minStamps]
+	for i := range used { // of a connection that has ended
+		used[i] = stamp{delivered: 1, deliveredTime: mono.Time(time.Hour), firstSent: mono.Time(time.Hour)}
+	}
+	pool.rings().put(used)
+	x := tell(t, Config{SACK: true, Rate: true, Pool: &pool})
+	x.send(1000) // number 1, which is late
+	for range minStamps + 2 {
+		x.send(1000)
+		x.advance(ms)
+		x.s.Ack(x.now, AckInfo{SACK: blocks(sack(1000, x.s.Next()))})
+	}
+	for range 10 { // the ring of 16 becomes one of 32
+		x.send(1000)
+	}
+	if n := len(x.s.delivery.ring); n != 2*minStamps {
+		t.Fatalf("a ring of %d", n)
+	}
+	x.advance(ms)
+	if r := x.s.Ack(x.now, AckInfo{Ack: 1000}).Rate; r.TxInFlight != 0 {
+		t.Errorf("a sample of a stamp that is gone: %+v", r)
+	}
+}

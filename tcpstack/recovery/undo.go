@@ -78,6 +78,10 @@ func (u *undo) expired(una int64, was State) {
 	}
 }
 
+// Unwatch stops the search for proof that the last episode was needless: the window of before it is not to come
+// back, because the caller did not reduce for it, or has reduced for something else since.
+func (s *Sender) Unwatch() { s.undo.from = -1 }
+
 // close ends the episode; its D-SACKs may still be on the way for as long as what was sent in it.
 func (u *undo) close(next int64) {
 	u.until = next
