@@ -98,6 +98,7 @@ func (srv *Server) ServeHTTPS(st *tcpstack.Stack, addr netip.AddrPort) error {
 }
 
 func (srv *Server) listen(st *tcpstack.Stack, addr netip.AddrPort, cfg tcpstack.ListenConfig) error {
+	cfg.FastOpen = srv.opts.FastOpen // a SYN may come twice: a GET and a ClientHello may, too
 	l, err := st.Listen(addr, cfg)
 	if err != nil {
 		return err

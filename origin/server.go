@@ -40,6 +40,7 @@ type Options struct {
 	SendWindow       time.Duration // over which the minimum rate is measured; 0: 60 s
 	MinSendRate      int64         // bytes/s that a client must take, at least one byte per window; 0: 256; see pressure.go
 	MaxHandshakes    int           // at once; 0: 1024
+	FastOpen         int           // connections per listener that may begin with their SYN, see tcpstack.ListenConfig; 0: none
 }
 
 func (o *Options) setDefaults() error {

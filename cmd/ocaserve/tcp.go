@@ -11,9 +11,10 @@ import (
 
 // tcpFlags choose how the stack sends.
 type tcpFlags struct {
-	Stack   string   `enum:"rack,base" default:"rack" help:"TCP implementation of new connections: ${enum}. rack: RFC 8985 loss detection, paced; base: RFC 6675."`
-	CC      string   `name:"cc" enum:"${ccs}" default:"${cc}" help:"Congestion control of new connections: ${enum}."`
-	Cohorts []cohort `name:"cohort" sep:";" placeholder:"SHARE:CHOICE" help:"Let a share of the connections, chosen by a hash of addresses and ports, run something else: 10%:stack=base,cc=newreno. May be given several times, or several between semicolons."`
+	Stack    string   `enum:"rack,base" default:"rack" help:"TCP implementation of new connections: ${enum}. rack: RFC 8985 loss detection, paced; base: RFC 6675."`
+	CC       string   `name:"cc" enum:"${ccs}" default:"${cc}" help:"Congestion control of new connections: ${enum}."`
+	Cohorts  []cohort `name:"cohort" sep:";" placeholder:"SHARE:CHOICE" help:"Let a share of the connections, chosen by a hash of addresses and ports, run something else: 10%:stack=base,cc=newreno. May be given several times, or several between semicolons."`
+	FastOpen int      `placeholder:"N" help:"TCP Fast Open (RFC 7413): let up to N connections of each port begin with the data in their SYN; 0: none. Over tun; a relay's clients meet the kernel."`
 }
 
 // apply writes the choice into a stack's configuration.
@@ -24,8 +25,14 @@ func (f *tcpFlags) apply(cfg *tcpstack.Config) {
 	}
 }
 
+// maxFastOpen bounds what forged SYNs can have us answer at once.
+const maxFastOpen = 65536
+
 // check reports cohorts that are too many.
 func (f *tcpFlags) check() error {
+	if f.FastOpen < 0 || f.FastOpen > maxFastOpen {
+		return usagef("--fast-open %d is out of range; use up to %d, 0 for none", f.FastOpen, maxFastOpen)
+	}
 	sum := 0.0
 	for _, c := range f.Cohorts {
 		sum += c.Share
