@@ -130,8 +130,19 @@ func (c *Conn) mayLeave(now mono.Time, n int64) int64 {
 }
 
 // spread reports whether what congestion control allows is only waiting for its departure: then it is the window that
-// limits what is in flight, and neither the application nor a rate that somebody asked for.
-func (c *Conn) spread() bool { return c.timers[timerPace].IsSet() && !c.pace.asked }
+// limits what is in flight, and neither the application, the peer's window nor a rate that somebody asked for. What
+// waits must make up half of the window, with what is in flight: an application that writes a little now and then has
+// something wait each time, at any window (RFC 7661 section 4.2).
+func (c *Conn) spread(inFlight int64) bool {
+	if !c.timers[timerPace].IsSet() || c.pace.asked {
+		return false
+	}
+	waiting := c.windowRoom()
+	if !c.snd.wantWritable { // else the application has more than it was let
+		waiting = min(waiting, c.unsentWithFin())
+	}
+	return inFlight+waiting >= c.cc.Window()/2
+}
 
 // paceSent books what leaves, the offsets [from, to). Tail loss probes get here without asking mayLeave: they must
 // not wait (RFC 8985 section 7), what comes after pays for them.

@@ -125,11 +125,12 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 			c.snd.deferred = 0
 		}
 	}
+	spread := c.spread(used)
 	c.cc.Acked(now, congestion.Ack{
 		Delivered: n, InFlight: used, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
 		InRecovery: state >= recovery.CWR, AfterTimeout: state == recovery.Loss,
-		AppLimited: used < c.cc.Window()/2 && !c.spread(), Spread: c.spread(),
+		AppLimited: used < c.cc.Window()/2 && !spread, Spread: spread,
 		Rate: congestion.RateSample(out.Rate),
 	})
 }

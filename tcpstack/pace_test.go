@@ -215,3 +215,22 @@ func TestPacingErrorOfACrowd(t *testing.T) {
 		t.Errorf("%d connections, error %.3f %%, want at most 0.5", len(c.log), 100*worst)
 	}
 }
+
+// RFC 7661 section 4.2: what the application limits does not grow the window, though each of its writes waits for
+// departures: 20 MB/s at 100 ms is 2 MB in flight.
+func TestPacedWritesAreTheApplications(t *testing.T) {
+	w := newWorld(t, 1, netsim.DumbbellConfig{RTT: 100 * time.Millisecond, Rate: 125_000_000, BDPs: 1},
+		Config{Congestion: "newreno", Functions: FunctionsRack, MaxReceiveBuffer: 64 << 20})
+	d := w.download(0, goldenData, 1<<30)
+	w.run(time.Second, func() bool { return d.conn != nil })
+	d.conn.SetHandler(devour{}) // no more of the answer
+	var flight int64
+	for range 1500 {
+		d.conn.Append(stream.Bytes(make([]byte, 200_000)))
+		w.run(10*time.Millisecond, nil)
+		flight = max(flight, d.conn.rec.Flight())
+	}
+	if got := d.conn.cc.Window(); got > 2*flight {
+		t.Errorf("a window of %d, of which no more than %d was in use", got, flight)
+	}
+}

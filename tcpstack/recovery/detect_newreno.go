@@ -50,9 +50,10 @@ func (s *Sender) detectNewReno(o *Outcome) {
 	case s.state == Recovery && o.Acked > 0: // section 3.2 step 3, partial acknowledgment
 		o.Lost += s.markSegmentLost()
 		s.owed = true
-	case s.state < Recovery && s.dupAcks == dupThresh && s.una > s.recover:
+	case s.state < Recovery && s.dupAcks == dupThresh && (s.una > s.recover || s.state == CWR):
 		// Section 3.2 step 2: "the Cumulative Acknowledgment field covers more than 'recover'". Without
-		// this, duplicate ACKs for what a time-out sent needlessly would reduce the window again.
+		// this, duplicate ACKs for what a time-out sent needlessly would reduce the window again. In CWR they do
+		// not, and recover is where that ends.
 		o.Lost += s.markSegmentLost()
 	}
 }

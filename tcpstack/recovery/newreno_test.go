@@ -92,3 +92,20 @@ func TestNewRenoIgnoresSACK(t *testing.T) {
 	x.ack(0, sack(1000, 9000), "delivered 1000")
 	x.wantState(Disorder)
 }
+
+// A reduction for ECN is no loss: its end is not the "recover" of RFC 6582 section 3.2 step 2, and a segment of the
+// flight that was marked is sent again by three duplicate ACKs too, without another reduction.
+func TestNewRenoLossAfterMark(t *testing.T) {
+	x := tell(t, Config{})
+	x.send(9000)
+	x.advance(10 * ms)
+	x.ack(1000, nil, "acked 1000, rtt 10ms")
+	if !x.s.EnterCWR() {
+		t.Fatal("no reduction")
+	}
+	x.ack(1000, nil, "delivered 1000")
+	x.ack(1000, nil, "delivered 1000")
+	x.ack(1000, nil, "delivered 1000, lost 1000")
+	x.wantState(Recovery)
+	x.lost(mss, 1000, 2000)
+}
