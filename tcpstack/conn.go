@@ -140,6 +140,7 @@ type sender struct {
 
 	recoveryWnd int64 // what PRR allows in flight, while it is active
 	deferred    int64 // bytes that duplicate ACKs delivered, see grow
+	marked      int64 // of them, those that congestion control has not heard of: with CE
 
 	wantWritable bool  // Room returned 0
 	closing      bool  // CloseWrite was called before the connection was established

@@ -117,6 +117,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 		switch {
 		case state == recovery.Disorder && out.Acked == 0:
 			c.snd.deferred += n
+			c.snd.marked += before.marked
 			return
 		case state == recovery.Recovery:
 			c.snd.deferred += n
@@ -125,9 +126,11 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 			c.snd.deferred = 0
 		}
 	}
+	marked := before.marked + c.snd.marked
+	c.snd.marked = 0
 	spread := c.spread(used)
 	c.cc.Acked(now, congestion.Ack{
-		Delivered: n, InFlight: used, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: before.marked,
+		Delivered: n, InFlight: used, Pipe: c.rec.Pipe(), Lost: out.Lost, RTT: out.RTT, Marked: marked,
 		Una: c.rec.Una(), Next: c.rec.Next(),
 		InRecovery: state >= recovery.CWR, AfterTimeout: state == recovery.Loss,
 		AppLimited: used < c.cc.Window()/2 && !spread, Spread: spread,

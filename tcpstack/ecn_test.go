@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/syn"
 	"ocaserve/tcpstack/wire"
 )
@@ -259,4 +260,34 @@ func TestECNEachMark(t *testing.T) {
 	data(401, wire.ECT0)
 	data(501, wire.ECT0)
 	p.want(sg{flags: fA, seq: 1, ack: 601})
+}
+
+// markCount is a controller that reads marks and adds them up.
+type markCount struct {
+	congestion.Controller
+	marked int64
+}
+
+func (*markCount) Scalable() bool { return false }
+
+func (m *markCount) Acked(now mono.Time, e congestion.Ack) {
+	m.marked += e.Marked
+	m.Controller.Acked(now, e)
+}
+
+// RFC 8257 section 3.3 counts the marked bytes of each acceptable ACK; those of duplicate ACKs wait with their bytes.
+func TestECNMarksOfDuplicates(t *testing.T) {
+	p := openECN(t)
+	m := &markCount{Controller: p.host.c.cc}
+	p.host.c.cc = m
+	p.write(5 * 1460)
+	p.skip()
+	p.advance(10 * time.Millisecond)
+	p.send(sg{flags: fA | fE, seq: 1, ack: 1, opt: p.sack(1461, 2921)})
+	p.send(sg{flags: fA | fE, seq: 1, ack: 1, opt: p.sack(1461, 4381)})
+	p.send(sg{flags: fA, seq: 1, ack: 7301})
+	p.skip()
+	if m.marked != 2*1460 {
+		t.Errorf("%d bytes marked, want %d", m.marked, 2*1460)
+	}
 }
