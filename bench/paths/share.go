@@ -39,6 +39,9 @@ func shareAll(ctx context.Context, dir string, o options) error {
 	}
 	fmt.Println("| path | cc | ocaserve Mb/s | Linux Mb/s | Jain's index |\n|---|---|---|---|---|")
 	for _, c := range sharePaths {
+		if !strings.HasPrefix(c.name(), o.cells) {
+			continue
+		}
 		for i, cc := range o.ccs {
 			if err := w.shareCell(ctx, &c, i, cc, o); err != nil {
 				return fmt.Errorf("%s, %s: %w", c.name(), cc, err)
