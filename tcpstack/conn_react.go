@@ -52,11 +52,21 @@ func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
 	}
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
 	// calculation".
-	c.cc.Lost(now, congestion.Loss{InFlight: min(before.size, c.cc.Window())})
+	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before)})
 	c.ecnReduced()
 	if c.rec.State() == recovery.Recovery { // else a loss probe repaired it all (RFC 8985 section 7.4.2)
 		c.enterPRR(out)
 	}
+}
+
+// usedWindow is what a reduction begins with. RFC 5681 equation (4) takes FlightSize, and not the window, for the sake of
+// windows that an application does not use. One that is spread over the round trip is in use: what is not in flight yet
+// only waits for its departure.
+func (c *Conn) usedWindow(before flight) int64 {
+	if c.spread(before.pipe) {
+		return c.cc.Window()
+	}
+	return min(before.size, c.cc.Window())
 }
 
 // reactMark answers an ECN echo: once per window of data, as if a segment had been lost (RFC 3168 section 6.1.2). A
@@ -73,7 +83,7 @@ func (c *Conn) reactMark(now mono.Time, out *recovery.Outcome, before flight) {
 		return // a reduction is under way
 	}
 	c.shard.stats.ECNReductions++
-	c.cc.Lost(now, congestion.Loss{InFlight: min(before.size, c.cc.Window()), ECN: true})
+	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before), ECN: true})
 	c.ecnReduced()
 	c.enterPRR(out)
 }
