@@ -222,8 +222,8 @@ func (s *server) reload() {
 	}
 }
 
-// lastSecond is what the ends of connections may take after a second signal.
-const lastSecond = time.Second
+// lastWords is what the ends of connections may take after a second signal, on a machine that is busy too.
+const lastWords = 5 * time.Second
 
 // drain takes no new connections, lets running responses finish, and gives up on them after the time-out or a
 // second signal. Giving up is not a failure: the user set the limit, or has lost patience. When the stacks stop,
@@ -250,7 +250,7 @@ func (s *server) drain(life context.Context, failed <-chan error, again <-chan o
 	case sig := <-again:
 		// A process that was told twice ends, whatever holds it up: with the status of a shell's child that
 		// the signal killed.
-		time.AfterFunc(lastSecond, func() { os.Exit(128 + int(sig.(syscall.Signal))) })
+		time.AfterFunc(lastWords, func() { os.Exit(128 + int(sig.(syscall.Signal))) })
 		return nil
 	}
 }
