@@ -177,18 +177,14 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 		}
 	}
 	rate, quantum := c.paceByWindow(off)
-	p.asked = limit > 0 && (rate == 0 || limit < rate)
-	if p.asked {
-		rate, quantum = limit, pacing.Quantum(limit, c.shard.stack.cfg.PaceBurst, c.snd.mss)
+	// A loop that wakes late must not keep a window from being used, and from growing: up to a quarter of a round
+	// trip is made up for, but not more than a superframe at once. A rate that somebody asked for is kept to.
+	slack := min(c.rec.RTT().SRTT()/4, rate.Duration(pacing.MaxQuantum))
+	if p.asked = limit > 0 && (rate == 0 || limit < rate); p.asked {
+		rate, quantum, slack = limit, pacing.Quantum(limit, c.shard.stack.cfg.PaceBurst, c.snd.mss), 0
 	}
 	p.SetRate(now, rate, quantum)
-	if p.asked {
-		p.SetCatchUp(0)
-		return
-	}
-	// A loop that wakes late must not keep a window from being used, and from growing: up to a quarter of a round
-	// trip is made up for, but not more than a superframe at once.
-	p.SetCatchUp(min(c.rec.RTT().SRTT()/4, rate.Duration(pacing.MaxQuantum)))
+	p.SetCatchUp(slack)
 }
 
 // slower is the lower of two rates, of which 0 is none.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"ocaserve/tcpstack"
@@ -53,16 +52,12 @@ type cohort tcpstack.Cohort
 
 // UnmarshalText reads 10%:stack=base,cc=newreno.
 func (c *cohort) UnmarshalText(b []byte) error {
-	share, choice, ok := strings.Cut(string(b), ":")
-	percent, isPercent := strings.CutSuffix(share, "%")
-	v, err := strconv.ParseFloat(percent, 64)
-	if isPercent {
-		v /= 100
-	}
-	if !ok || err != nil || !(v > 0 && v <= 1) {
+	part, choice, ok := strings.Cut(string(b), ":")
+	var v share
+	if !ok || v.UnmarshalText([]byte(part)) != nil {
 		return fmt.Errorf("%q: want a share above 0 and up to 100%% and a choice, such as 10%%:stack=base,cc=newreno", b)
 	}
-	*c = cohort{Share: v}
+	*c = cohort{Share: float64(v)}
 	for part := range strings.SplitSeq(choice, ",") {
 		key, value, _ := strings.Cut(part, "=")
 		switch key {

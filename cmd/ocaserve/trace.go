@@ -8,11 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"ocaserve/tcpstack/link/fault"
 	"ocaserve/tcpstack/trace"
 )
 
@@ -162,12 +161,8 @@ type share float64
 
 // UnmarshalText reads a share above 0 and up to 100%.
 func (s *share) UnmarshalText(b []byte) error {
-	text, percent := strings.CutSuffix(string(b), "%")
-	v, err := strconv.ParseFloat(text, 64)
-	if percent {
-		v /= 100
-	}
-	if err != nil || !(v > 0 && v <= 1) {
+	v, err := fault.ParseShare(string(b))
+	if err != nil || v == 0 {
 		return fmt.Errorf("%q is not a share; write 1%% or 0.01", b)
 	}
 	*s = share(v)

@@ -57,13 +57,13 @@ func ParseSpec(spec string) (Config, error) {
 func (c *Config) set(key, value string) (err error) {
 	switch key {
 	case "loss":
-		c.Loss, err = parseShare(value)
+		c.Loss, err = ParseShare(value)
 	case "reorder":
-		c.Reorder, err = parseShare(value)
+		c.Reorder, err = ParseShare(value)
 	case "dup":
-		c.Duplicate, err = parseShare(value)
+		c.Duplicate, err = ParseShare(value)
 	case "corrupt":
-		c.Corrupt, err = parseShare(value)
+		c.Corrupt, err = ParseShare(value)
 	case "delay":
 		c.Delay, err = time.ParseDuration(value)
 		if err == nil && (c.Delay < 0 || c.Delay > maxDelay) {
@@ -88,8 +88,8 @@ func (c *Config) set(key, value string) (err error) {
 // maxDelay is far beyond what TCP bears; longer is a typing error.
 const maxDelay = 10 * time.Second
 
-// parseShare reads "1%" or "0.01".
-func parseShare(s string) (float64, error) {
+// ParseShare reads "1%" or "0.01".
+func ParseShare(s string) (float64, error) {
 	digits, percent := strings.CutSuffix(s, "%")
 	v, err := strconv.ParseFloat(digits, 64)
 	if percent {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ocaserve/pacing"
+	"ocaserve/tcpstack/link/fault"
 )
 
 // A Path is what happens to the packets of one direction, in this order: policer, queue, rate, loss, delay.
@@ -93,8 +94,8 @@ var setters = map[string]func(p *Path, v string) error{
 	"delay":        func(p *Path, v string) error { return parseTime(&p.Delay, v) },
 	"jitter":       func(p *Path, v string) error { return parseTime(&p.Jitter, v) },
 	"reorder-by":   func(p *Path, v string) error { return parseTime(&p.ReorderBy, v) },
-	"reorder":      func(p *Path, v string) (err error) { p.Reorder, err = parseShare(v); return },
-	"dup":          func(p *Path, v string) (err error) { p.Duplicate, err = parseShare(v); return },
+	"reorder":      func(p *Path, v string) (err error) { p.Reorder, err = fault.ParseShare(v); return },
+	"dup":          func(p *Path, v string) (err error) { p.Duplicate, err = fault.ParseShare(v); return },
 	"loss":         (*Path).setLoss,
 	"drop":         (*Path).setDrop,
 	"queue":        (*Path).setQueue,
@@ -103,7 +104,7 @@ var setters = map[string]func(p *Path, v string) error{
 
 func (p *Path) setLoss(v string) (err error) {
 	share, mean, bursts := strings.Cut(v, "/")
-	if p.Loss, err = parseShare(share); err != nil || !bursts {
+	if p.Loss, err = fault.ParseShare(share); err != nil || !bursts {
 		p.LossBurst = 0
 		return err
 	}
@@ -171,19 +172,6 @@ func parseTime(d *time.Duration, v string) (err error) {
 		return fmt.Errorf("write a time from 0s to %v, such as 20ms", maxTime)
 	}
 	return nil
-}
-
-// parseShare reads "1%" or "0.01".
-func parseShare(s string) (float64, error) {
-	digits, percent := strings.CutSuffix(s, "%")
-	v, err := strconv.ParseFloat(digits, 64)
-	if percent {
-		v /= 100
-	}
-	if err != nil || !(v >= 0 && v <= 1) { // the comparison also refuses NaN
-		return 0, fmt.Errorf("write a share from 0%% to 100%%, such as 1%% or 0.01")
-	}
-	return v, nil
 }
 
 // parseBytes reads "64KiB", "64k" or "65536".
