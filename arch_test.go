@@ -23,9 +23,9 @@ var layers = []struct {
 	pattern string
 	layer   int
 }{
-	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0},
+	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0}, {"tcpstack/ledger", 0},
 	{"tcpstack/recovery", 1}, {"tcpstack/congestion", 1}, {"pacing", 1}, {"tcpstack/link", 1}, {"tcpstack/syn", 1},
-	{"tcpstack/trace", 1},
+	{"tcpstack/trace", 1}, {"ktls/offload", 1},
 	{"tcpstack/link/*", 2}, {"tcpstack/netsim", 2}, {"cache", 2}, {"content", 2},
 	{"nicoffload", 3}, {"ktls", 3}, {"tcpstack", 3},
 	{"sendfile", 4}, {"tcpstack/script", 4},
@@ -37,6 +37,7 @@ var layers = []struct {
 
 // peers are the imports allowed inside one layer, each with the reason.
 var peers = []struct{ from, to, why string }{
+	{"tcpstack/stream", "tcpstack/ledger", "who gathers bytes books what that took"},
 	{"tcpstack/link/*", "tcpstack/link/*", "middleware wraps links, relay ends in a memory pair"},
 	{"tcpstack/netsim", "tcpstack/link/gso", "superframes are cut before they meet a simulated wire"},
 	{"tcpstack/link/shape", "tcpstack/netsim", "the emulator of a real link runs the simulator's models on the real clock"},
@@ -54,7 +55,7 @@ type ban struct {
 
 var pure = []string{
 	"tcpstack/wire", "tcpstack/stream", "tcpstack/recovery", "tcpstack/congestion", "tcpstack/link", "tcpstack/syn",
-	"pacing", "cache/s3fifo", "tcpstack/trace",
+	"pacing", "cache/s3fifo", "tcpstack/trace", "tcpstack/ledger", "ktls/offload",
 }
 
 var bans = []ban{

@@ -8,7 +8,11 @@
 // A device is one queue and is driven by one goroutine; only Wake may be called from others.
 package link
 
-import "ocaserve/tcpstack/mono"
+import (
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
 
 // Medium says what a frame begins with.
 type Medium uint8
@@ -28,9 +32,11 @@ type Caps struct {
 	TSO4, TSO6 bool // segments frames with GSO > 0
 	MaxGSO     int  // largest frame with GSO, headers included, bytes; 0: MTU
 
-	// TxCopies says that the pieces of a frame are no longer needed once Transmit has returned (the
-	// device copied them). Otherwise the device reports completion later; no such device exists yet.
+	// TxCopies says that a frame's memory is no longer needed once Transmit has returned (the device copied
+	// it). Otherwise the device is a Completer.
 	TxCopies bool
+
+	TLS bool // seals what Frame.Seal says
 }
 
 // Csum is the state of a frame's transport checksum.
@@ -55,6 +61,13 @@ type Frame struct {
 	Csum       Csum
 	CsumStart  uint16 // CsumPartial: offset in the frame where summing starts
 	CsumOffset uint16 // CsumPartial: offset of the field from CsumStart
+
+	// Seal names the runs of Pieces that the device must seal, in order; together they cover all of the
+	// payload, or there are none. A device without Caps.TLS is never given any.
+	Seal []stream.Sealing
+	// Book is the ledger of the connection whose payload this is, for what the device books when it takes
+	// the frame; nil: none. Only the shard's goroutine touches it.
+	Book *ledger.Book
 }
 
 // Len is the length of the frame with its pieces, in bytes.
@@ -80,6 +93,16 @@ type Device interface {
 	Wait(until mono.Time) error
 	// Wake makes the current or the next Wait return. It may be called from any goroutine.
 	Wake()
+}
+
+// A Completer is a device that goes on reading the memory of a frame after Transmit has taken it: headers,
+// pieces, and the records to be sealed.
+type Completer interface {
+	Device
+	// Completed is how many of the frames taken since the start the device is done with: they complete in
+	// the order in which they were taken. Wait need not return when it moves. After Close all that will
+	// ever complete has.
+	Completed() uint64
 }
 
 // An Interface is a set of queues that share an address. Closing it ends every device's Wait.

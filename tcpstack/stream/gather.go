@@ -1,5 +1,7 @@
 package stream
 
+import "ocaserve/tcpstack/ledger"
+
 // A Gather collects the pieces of one batch of frames: references to stable memory, and scratch for bytes
 // that are produced at transmit time (sealed records, headers). It belongs to a shard and is reset when
 // the link is done with the batch; until then every piece stays valid and unchanged.
@@ -8,13 +10,21 @@ type Gather struct {
 	scratch []byte // len: bytes reserved so far; cap: all there is
 	length  int    // bytes since the last Mark
 	mark    int    // index of the first piece since the last Mark
+
+	// Book is the ledger of the connection whose frame is being gathered, for those who seal or copy; the
+	// stack sets it for each frame. Nil: none.
+	Book *ledger.Book
+
+	sealings []Sealing // runs that the device is to seal
+	markSeal int       // index of the first of them since the last Mark
 }
 
 // Init gives g its scratch memory and room for n pieces. Both stay with g.
 func (g *Gather) Init(scratch []byte, n int) {
 	g.scratch = scratch[:0]
 	g.pieces = make([][]byte, 0, n)
-	g.mark, g.length = 0, 0
+	g.sealings = nil
+	g.mark, g.length, g.markSeal = 0, 0, 0
 }
 
 // Reset forgets all pieces and frees the scratch for the next batch.
@@ -22,11 +32,13 @@ func (g *Gather) Reset() {
 	clear(g.pieces)
 	g.pieces = g.pieces[:0]
 	g.scratch = g.scratch[:0]
-	g.mark, g.length = 0, 0
+	clear(g.sealings)
+	g.sealings = g.sealings[:0]
+	g.mark, g.length, g.markSeal = 0, 0, 0
 }
 
 // Mark begins a new frame: Pieces and Len speak of what is added after it.
-func (g *Gather) Mark() { g.mark, g.length = len(g.pieces), 0 }
+func (g *Gather) Mark() { g.mark, g.length, g.markSeal = len(g.pieces), 0, len(g.sealings) }
 
 // Add appends p by reference. p must stay unchanged until the batch has been transmitted.
 func (g *Gather) Add(p []byte) {
@@ -54,6 +66,17 @@ func (g *Gather) Scratch(n int) []byte {
 
 // Free is the scratch left in this batch, in bytes.
 func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
+
+// Unsealed declares that the wire bytes [from, to) of r, which the caller adds next by reference, are for the
+// device to seal.
+func (g *Gather) Unsealed(r Record, from, to int) {
+	g.sealings = append(g.sealings, Sealing{Record: r, From: from, To: to, Piece: len(g.pieces) - g.mark})
+}
+
+// Sealings returns what was declared by Unsealed since the last Mark. The slice stays valid until Reset.
+func (g *Gather) Sealings() []Sealing {
+	return g.sealings[g.markSeal:len(g.sealings):len(g.sealings)]
+}
 
 // Pieces returns what was added since the last Mark. The slice stays valid until Reset.
 func (g *Gather) Pieces() [][]byte { return g.pieces[g.mark:len(g.pieces):len(g.pieces)] }
