@@ -11,8 +11,9 @@ type cutter struct {
 	off    int // bytes of it already cut
 }
 
-// cut appends the next n bytes to dst.
-func (c *cutter) cut(dst []stream.Piece, n int) []stream.Piece {
+// cut gives the next n bytes to r.
+func (c *cutter) cut(r *record, n int) {
+	r.expect(c.parts(n))
 	for n > 0 {
 		p := c.pieces[c.at]
 		take := min(n, len(p.Data)-c.off)
@@ -20,7 +21,7 @@ func (c *cutter) cut(dst []stream.Piece, n int) []stream.Piece {
 			if c.off+take < len(p.Data) {
 				p.Retain()
 			}
-			dst = append(dst, stream.Piece{Data: p.Data[c.off : c.off+take], Ref: p.Ref})
+			r.add(stream.Piece{Data: p.Data[c.off : c.off+take], Ref: p.Ref})
 			n -= take
 		}
 		if c.off += take; c.off == len(p.Data) {
@@ -30,7 +31,17 @@ func (c *cutter) cut(dst []stream.Piece, n int) []stream.Piece {
 			c.at, c.off = c.at+1, 0
 		}
 	}
-	return dst
+}
+
+// parts is how many pieces the next n bytes lie in.
+func (c *cutter) parts(n int) (parts int) {
+	for at, off := c.at, c.off; n > 0; at, off = at+1, 0 {
+		if size := len(c.pieces[at].Data) - off; size > 0 {
+			n -= size
+			parts++
+		}
+	}
+	return parts
 }
 
 // release drops the holds that were not given away.

@@ -3,6 +3,7 @@ package ktls
 import (
 	"errors"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
@@ -27,34 +28,42 @@ type Queue interface {
 type Framer struct {
 	w      *WriteState // nil in ModeOff
 	pool   *Pool
-	sealer sealer
+	book   *ledger.Book // nil: nobody asks
 	ramp   ramp
+	helm   helm
 	limit  uint64 // records per key
 	data   uint64 // application data records framed, over all keys
-	mode   Mode
-	closed bool // close_notify or a fatal alert is queued
+	mode   Mode   // what was asked for
+	now    Mode   // who seals what is framed now
+	closed bool   // close_notify or a fatal alert is queued
 }
 
 // NewFramer makes the sending side of a connection. The framer takes over w, which is nil exactly in
 // ModeOff; pool belongs to the shard that will own the connection.
 func NewFramer(mode Mode, w *WriteState, pool *Pool) (*Framer, error) {
-	f := &Framer{w: w, pool: pool, mode: mode, limit: keyLimit, ramp: ramp{policy: DefaultPolicy}}
+	f := &Framer{w: w, pool: pool, mode: mode, now: mode, limit: keyLimit, ramp: ramp{policy: DefaultPolicy}, helm: newHelm()}
 	switch mode {
 	case ModeOff:
 		if w != nil {
 			return nil, errors.New("ktls: mode off cannot carry a TLS session")
 		}
 		return f, nil
-	case ModeUser:
-		f.sealer = userSealer{}
-	case ModeInline:
-		f.sealer = inlineSealer{}
+	case ModeUser, ModeInline:
 	case ModeNIC:
-		return nil, ErrNoNIC
+		if pool.nic == nil {
+			return nil, ErrNoNIC
+		}
+		f.now = ModeInline
 	default:
 		return nil, errors.New("ktls: unknown mode " + mode.String())
 	}
-	return f, f.take()
+	if err := f.take(); err != nil {
+		return nil, err
+	}
+	if mode == ModeNIC {
+		f.begun()
+	}
+	return f, nil
 }
 
 // take makes the framer the only user of its write state.
@@ -65,14 +74,14 @@ func (f *Framer) take() error {
 	if f.w.taken {
 		return errors.New("ktls: the write state already has a framer")
 	}
-	f.w.taken = true
+	f.w.taken, f.w.keys.pool = true, f.pool
 	if f.w.version == TLS13 && f.w.info.kind == kindGCM {
 		f.limit = gcmLimit
 	}
 	return nil
 }
 
-// Mode is the mode the framer was made with.
+// Mode is the mode the framer was made with, or was last set to.
 func (f *Framer) Mode() Mode { return f.mode }
 
 // Closed reports whether close_notify or a fatal alert has been queued.
@@ -107,10 +116,12 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 			c.release()
 			return err
 		}
+		f.steer()
 		n := f.ramp.next(left)
 		r := f.begin(typeData, n)
-		r.pieces = c.cut(r.pieces, n)
+		c.cut(r, n)
 		f.data++
+		f.book.Add(ledger.PlainFramed, n)
 		f.end(q, r)
 		left -= n
 	}
@@ -125,6 +136,7 @@ func (f *Framer) appendPages(q Queue, pieces []stream.Piece) {
 			continue
 		}
 		f.pool.stats.Plain += uint64(len(p.Data))
+		f.book.Add(ledger.PlainQueued, len(p.Data))
 		q.Append(f.pool.page(p))
 	}
 }
@@ -132,22 +144,24 @@ func (f *Framer) appendPages(q Queue, pieces []stream.Piece) {
 // begin takes the next record number for a record of n plaintext bytes.
 func (f *Framer) begin(typ contentType, n int) *record {
 	r := f.pool.record()
-	r.sealer, r.keys, r.seq = f.sealer, f.w.keys, f.w.seq
-	r.typ, r.plain, r.wire = typ, n, f.w.keys.wireLen(n)
+	r.init(f.w.keys, f.w.seq, typ, n)
 	f.w.seq++
 	return r
 }
 
 func (f *Framer) end(q Queue, r *record) {
-	f.sealer.framed(r)
+	f.book.Add(ledger.Records, 1)
+	f.book.Add(ledger.RecordsBytes, r.Len())
+	if f.now == ModeUser {
+		r.store(f.book)
+	}
 	q.Append(r)
 }
 
-// control frames a record of one alert or handshake message, at most 8 bytes.
-func (f *Framer) control(q Queue, typ contentType, msg ...byte) {
+// control frames a record of one alert or handshake message, which stays as it is for good.
+func (f *Framer) control(q Queue, typ contentType, msg []byte) {
 	r := f.begin(typ, len(msg))
-	copy(r.ctrl[:], msg)
-	r.pieces = append(r.pieces, stream.Piece{Data: r.ctrl[:len(msg)]})
+	r.add(stream.Piece{Data: msg})
 	f.end(q, r)
 }
 
@@ -179,14 +193,24 @@ func (f *Framer) KeyUpdate(q Queue, requestPeer bool) error {
 	return f.update(q, requestPeer)
 }
 
+// keyUpdates are the two KeyUpdate messages: update_not_requested, update_requested (RFC 8446, 4.6.3).
+var keyUpdates = [2][]byte{{messageKeyUpdate, 0, 0, 1, 0}, {messageKeyUpdate, 0, 0, 1, 1}}
+
 func (f *Framer) update(q Queue, requestPeer bool) error {
-	request := byte(0)
+	msg := keyUpdates[0]
 	if requestPeer {
-		request = 1
+		msg = keyUpdates[1]
 	}
-	f.control(q, typeHandshake, messageKeyUpdate, 0, 0, 1, request)
+	f.control(q, typeHandshake, msg)
 	f.pool.stats.KeyUpdates++
-	return f.w.update()
+	old := f.w.keys
+	if err := f.w.update(); err != nil {
+		return err
+	}
+	f.w.keys.pool = f.pool
+	old.retire()
+	f.rekeyed()
+	return nil
 }
 
 // CloseNotify says that nothing follows (RFC 8446, 6.1). A second call does nothing. In ModeOff it
@@ -201,7 +225,7 @@ func (f *Framer) Alert(q Queue, a Alert) {
 	}
 	f.closed = a == AlertCloseNotify || a.level() == levelFatal
 	if f.mode != ModeOff {
-		f.control(q, typeAlert, a.level(), byte(a))
+		f.control(q, typeAlert, []byte{a.level(), byte(a)})
 	}
 }
 
@@ -217,6 +241,16 @@ func (f *Framer) Answer(q Queue, ev Event) error {
 		f.Alert(q, AlertNoRenegotiation)
 	}
 	return nil
+}
+
+// Close ends the use of f: nothing can be framed any more, and the keys are wiped once the send queue has
+// released the last record. The owner calls it when the connection is over.
+func (f *Framer) Close() {
+	f.closed = true
+	if f.w != nil {
+		clear(f.w.secret[:])
+		f.w.keys.retire()
+	}
 }
 
 func releaseAll(pieces []stream.Piece) {

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
-
-	"ocaserve/tcpstack/stream"
 )
 
 // ErrNotTLS is wrapped by Handshake when the first bytes are no TLS record. No alert was sent: the peer
@@ -149,15 +147,12 @@ func (t *tap) take12(s *Session) error {
 // crypto/tls holds them, and nobody would ever look at them.
 func (t *tap) checkFinished(s *Session) error {
 	const finished = 4 + 12
-	plain := t.in.handshakeBytes - int(t.in.sinceCCS)*(s.Read.keys.explicit+tagLen)
+	plain := t.in.handshakeBytes - int(t.in.sinceCCS)*(int(s.Read.keys.explicit)+tagLen)
 	if plain == finished {
 		return nil
 	}
-	w := s.Write
 	msg := []byte{levelFatal, byte(AlertUnexpectedMessage)}
-	buf := make([]byte, w.keys.wireLen(len(msg)))
-	w.keys.seal(buf, w.seq, typeAlert, []stream.Piece{{Data: msg}}, len(msg))
-	t.Conn.Write(buf) // best effort: the connection ends here
+	t.Conn.Write(s.Write.keys.seal(s.Write.seq, typeAlert, msg)) // best effort: the connection ends here
 	return errors.New("handshake data behind the client's Finished")
 }
 

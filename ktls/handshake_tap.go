@@ -148,7 +148,7 @@ func (t *tap) wipe() {
 // tickets leave in the same write as the records under the handshake key, and nothing outside tells them
 // apart. So each record is tried: under the wrong key it opens with probability 2^-128.
 type trial struct {
-	keys    *keyset
+	keys    *openKeys
 	seq     uint64
 	scratch []byte
 }
@@ -159,12 +159,12 @@ func (t *trial) count(secrets *keyLog, suite Suite, rec []byte) error {
 		return nil // there is no application key yet
 	}
 	if t.keys == nil {
-		var h halfState
-		if err := h.initSecret(suite, secret, 0); err != nil {
+		var r ReadState
+		if err := r.initSecret(suite, secret, 0); err != nil {
 			return err
 		}
-		clear(h.secret[:])
-		t.keys = h.keys
+		clear(r.secret[:])
+		t.keys = r.keys
 	}
 	t.scratch = append(t.scratch[:0], rec...) // opening is in place, rec is still to be sent
 	if _, ok := t.keys.open(t.scratch, t.seq); ok {

@@ -55,7 +55,7 @@ func (q *queue) len() (n int) {
 // gather returns bytes [from, to) of the queue.
 func (q *queue) gather(from, to int) []byte {
 	var g stream.Gather
-	g.Init(make([]byte, 64<<10), 16)
+	g.Init(make([]byte, to-from), 16)
 	for _, s := range q.spans {
 		n := s.Len()
 		if a, b := max(from, 0), min(to, n); a < b {

@@ -3,8 +3,6 @@ package ktls
 import (
 	"crypto/cipher"
 	"encoding/binary"
-
-	"ocaserve/tcpstack/stream"
 )
 
 const (
@@ -16,8 +14,10 @@ const (
 	maxCiphertext13 = maxPlaintext + 256 // RFC 8446, 5.2
 	maxCiphertext12 = maxPlaintext + 2048
 
-	// maxOverhead is the most a record adds to its plaintext: header, explicit nonce (TLS 1.2 GCM), tag.
-	maxOverhead = headerLen + 8 + tagLen
+	// maxPrefix is the most that stands before the ciphertext: header, explicit nonce (TLS 1.2 GCM).
+	maxPrefix = headerLen + 8
+	// maxOverhead is the most a record adds to its plaintext.
+	maxOverhead = maxPrefix + tagLen
 )
 
 type contentType uint8
@@ -29,94 +29,32 @@ const (
 	typeData      contentType = 23
 )
 
-// A keyset protects the records of one direction under one key. A KeyUpdate makes a new one; records that
-// were framed before keep the old one until they are released.
+// A keyset is what protecting and opening records have in common: one key of one direction.
 type keyset struct {
 	version  Version
-	info     *suiteInfo
-	explicit int // bytes of nonce sent with each record: 8 in TLS 1.2 GCM, else 0
+	explicit uint8 // bytes of nonce sent with each record: 8 in TLS 1.2 GCM, else 0
+	inner    uint8 // bytes of inner content type behind the plaintext: 1 in TLS 1.3 (RFC 8446, 5.2), else 0
 	aead     cipher.AEAD
 	iv       [nonceLen]byte // TLS 1.2 GCM: 4 bytes of salt, then zeros
-	guard    guard
 
 	// Arguments of the AEAD live here because they would escape to the heap from a stack frame.
 	nonce [nonceLen]byte
 	aad   [13]byte
 }
 
-func newKeyset(v Version, i *suiteInfo, key, iv []byte) (*keyset, error) {
-	aead, err := i.newAEAD(key)
-	if err != nil {
-		return nil, err
+func (k *keyset) init(v Version, i *suiteInfo, iv []byte) {
+	k.version, k.explicit = v, uint8(i.explicitLen(v))
+	if v == TLS13 {
+		k.inner = 1
 	}
-	k := &keyset{version: v, info: i, explicit: i.explicitLen(v), aead: aead}
 	copy(k.iv[:], iv)
-	return k, nil
 }
 
 // prefixLen is the number of bytes before the ciphertext.
-func (k *keyset) prefixLen() int { return headerLen + k.explicit }
+func (k *keyset) prefixLen() int { return headerLen + int(k.explicit) }
 
 // wireLen is the length of the record that carries n bytes of plaintext.
-func (k *keyset) wireLen(n int) int {
-	n += k.prefixLen() + tagLen
-	if k.version == TLS13 {
-		n++ // the inner content type (RFC 8446, 5.2)
-	}
-	return n
-}
-
-// seal writes the record number seq with the n bytes of pieces to dst, which has wireLen(n) bytes, and
-// returns how many plaintext bytes it had to copy. It panics if seq was sealed before under this key.
-func (k *keyset) seal(dst []byte, seq uint64, typ contentType, pieces []stream.Piece, n int) (copied int) {
-	k.guard.claim(seq)
-	k.setNonce(seq)
-	outer := typ
-	if k.version == TLS13 {
-		outer = typeData // RFC 8446, 5.2: opaque_type is always 23
-	}
-	putHeader(dst, outer, len(dst)-headerLen)
-	if k.explicit > 0 {
-		binary.BigEndian.PutUint64(dst[headerLen:], seq) // any unique value; the record number is one (RFC 5288, 3)
-	}
-	body := dst[k.prefixLen() : k.prefixLen()+n]
-	if k.version == TLS12 && len(pieces) == 1 {
-		// Sealing is the copy: TLS 1.2 needs nothing behind the plaintext.
-		k.aead.Seal(body[:0], k.nonce[:], pieces[0].Data, k.aad12(seq, typ, n))
-		return 0
-	}
-	at := 0
-	for i := range pieces {
-		at += copy(body[at:], pieces[i].Data)
-	}
-	if k.version == TLS12 {
-		k.aead.Seal(body[:0], k.nonce[:], body, k.aad12(seq, typ, n))
-		return at
-	}
-	body = body[:n+1]
-	body[n] = byte(typ)
-	k.aead.Seal(body[:0], k.nonce[:], body, dst[:headerLen])
-	return at
-}
-
-// open authenticates the whole record rec as number seq and decrypts it in place. ok is false when the
-// record is forged, damaged or too short. In TLS 1.3 plain still ends with inner type and padding.
-func (k *keyset) open(rec []byte, seq uint64) (plain []byte, ok bool) {
-	prefix := k.prefixLen()
-	if len(rec) < prefix+tagLen {
-		return nil, false
-	}
-	k.setNonce(seq)
-	aad := rec[:headerLen]
-	if k.version == TLS12 {
-		if k.explicit > 0 {
-			copy(k.nonce[4:], rec[headerLen:prefix])
-		}
-		aad = k.aad12(seq, contentType(rec[0]), len(rec)-prefix-tagLen)
-	}
-	plain, err := k.aead.Open(rec[prefix:prefix], k.nonce[:], rec[prefix:], aad)
-	return plain, err == nil
-}
+func (k *keyset) wireLen(n int) int { return k.prefixLen() + n + int(k.inner) + tagLen }
 
 // setNonce computes the per-record nonce: IV xor record number (RFC 8446, 5.3; RFC 7905, 2), or the salt
 // followed by the record number (RFC 5288, 3), which is the same sum because the IV ends in zeros there.
@@ -126,10 +64,14 @@ func (k *keyset) setNonce(seq uint64) {
 	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^seq)
 }
 
-// aad12 is the additional data of TLS 1.2: seq_num + type + version + plaintext length (RFC 5246, 6.2.3.3).
-func (k *keyset) aad12(seq uint64, typ contentType, n int) []byte {
+// additional is the additional data of record number seq with n bytes of plaintext: its header (RFC 8446,
+// 5.2), or seq_num + type + version + plaintext length (RFC 5246, 6.2.3.3).
+func (k *keyset) additional(header []byte, seq uint64, n int) []byte {
+	if k.version == TLS13 {
+		return header[:headerLen]
+	}
 	binary.BigEndian.PutUint64(k.aad[:], seq)
-	putHeader(k.aad[8:], typ, n)
+	putHeader(k.aad[8:], contentType(header[0]), n)
 	return k.aad[:]
 }
 
@@ -137,4 +79,30 @@ func (k *keyset) aad12(seq uint64, typ contentType, n int) []byte {
 func putHeader(b []byte, typ contentType, n int) {
 	_ = b[4]
 	b[0], b[1], b[2], b[3], b[4] = byte(typ), 3, 3, byte(n>>8), byte(n)
+}
+
+// openKeys open what comes in.
+type openKeys struct{ keyset }
+
+func newOpenKeys(v Version, i *suiteInfo, p keyPair) (k *openKeys, err error) {
+	k = new(openKeys)
+	k.init(v, i, p.iv)
+	k.aead, err = i.newAEAD(p.key)
+	return k, err
+}
+
+// open authenticates the whole record rec as number seq and decrypts it in place. ok is false when the
+// record is forged, damaged or too short. In TLS 1.3 plain still ends with inner type and padding.
+func (k *openKeys) open(rec []byte, seq uint64) (plain []byte, ok bool) {
+	prefix := k.prefixLen()
+	if len(rec) < prefix+tagLen {
+		return nil, false
+	}
+	k.setNonce(seq)
+	if k.explicit > 0 {
+		copy(k.nonce[4:], rec[headerLen:prefix])
+	}
+	plain, err := k.aead.Open(rec[prefix:prefix], k.nonce[:], rec[prefix:],
+		k.additional(rec, seq, len(rec)-prefix-tagLen))
+	return plain, err == nil
 }

@@ -13,9 +13,9 @@ const (
 	ModeOff Mode = iota
 	// ModeUser copies and seals when plaintext is appended, as SSL_write does; the ciphertext is kept.
 	ModeUser
-	// ModeInline seals on the shard when a record is first gathered for transmission.
+	// ModeInline seals on the shard while bytes are gathered for transmission, and keeps no ciphertext.
 	ModeInline
-	// ModeNIC leaves the sealing to the network interface. Its place is reserved.
+	// ModeNIC leaves the sealing to the network interface, and is ModeInline while that is of no use.
 	ModeNIC
 )
 
@@ -35,14 +35,14 @@ func ParseMode(s string) (Mode, error) {
 			return Mode(m), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown TLS mode %q: use off, user or inline", s)
+	return 0, fmt.Errorf("unknown TLS mode %q: use off, user, inline or nic", s)
 }
 
 var (
 	// ErrClosed is returned for anything framed after close_notify or a fatal alert (RFC 8446, 6.1).
 	ErrClosed = errors.New("ktls: the sending side is closed")
-	// ErrNoNIC is returned by NewFramer for ModeNIC.
-	ErrNoNIC = errors.New("ktls: mode nic needs a link that seals, and there is none yet: use inline")
+	// ErrNoNIC is returned for ModeNIC where the pool has no interface.
+	ErrNoNIC = errors.New("ktls: mode nic needs an interface that seals, and this one does not: use inline")
 	// ErrNoKeyUpdate is returned by KeyUpdate where the protocol has none: TLS 1.2 and ModeOff.
 	ErrNoKeyUpdate = errors.New("ktls: this protocol version has no KeyUpdate")
 	// ErrKeyWorn is returned when a TLS 1.2 key, which cannot be updated, has sealed all it safely can.

@@ -18,7 +18,7 @@ type ring struct {
 
 func newRing() *ring {
 	r := &ring{spans: make([]stream.Span, 0, 256)}
-	r.g.Init(make([]byte, 4096), 256)
+	r.g.Init(make([]byte, 256<<10), 256)
 	return r
 }
 

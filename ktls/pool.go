@@ -1,6 +1,9 @@
 package ktls
 
-import "ocaserve/tcpstack/stream"
+import (
+	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack/stream"
+)
 
 // Buffers come in two sizes: a small record (one segment) and a full one.
 const (
@@ -19,18 +22,22 @@ type Pool struct {
 	records []*record
 	pages   []*pageSpan
 	stats   Stats
+	nic     offload.NIC // nil: none
+	sink    [2 << 10]byte
 }
 
-// maxIdleSpans bounds the idle record and page structs of a pool (about 200 bytes each).
+// maxIdleSpans bounds the idle record and page structs of a pool (about 100 bytes each).
 const maxIdleSpans = 4096
 
 // Stats counts what the framers of a pool did since it was made.
 type Stats struct {
-	Records    uint64 // records sealed, of every type
-	Sealed     uint64 // plaintext bytes sealed
+	Records    uint64 // records sealed by the CPU first, of every type
+	Sealed     uint64 // plaintext bytes in them
 	Copied     uint64 // of these, bytes that were copied before they were sealed
+	Offloaded  uint64 // records left to the interface first
 	Plain      uint64 // bytes queued unsealed (ModeOff)
 	KeyUpdates uint64 // KeyUpdate messages sent
+	Switches   Switches
 }
 
 // NewPool makes a pool that keeps at most limit bytes of idle buffers; 0 means 4 MiB.
@@ -41,17 +48,28 @@ func NewPool(limit int) *Pool {
 	return &Pool{limit: limit}
 }
 
+// SetNIC names the interface queue that the shard drives, if it seals: what ModeNIC needs.
+func (p *Pool) SetNIC(nic offload.NIC) { p.nic = nic }
+
 // Stats returns a copy of the counters; call it on the shard.
 func (p *Pool) Stats() Stats { return p.stats }
 
 // Idle is the number of buffer bytes waiting for reuse.
 func (p *Pool) Idle() int { return p.idle }
 
+// bufferSize is the capacity of the buffer that get returns for n bytes.
+func bufferSize(n int) int {
+	if n <= smallBuf {
+		return smallBuf
+	}
+	return largeBuf
+}
+
 // get returns a buffer of length n <= largeBuf with arbitrary content.
 func (p *Pool) get(n int) []byte {
-	list, size := &p.large, largeBuf
-	if n <= smallBuf {
-		list, size = &p.small, smallBuf
+	list, size := &p.large, bufferSize(n)
+	if size == smallBuf {
+		list = &p.small
 	}
 	b, ok := pop(list)
 	if !ok {
@@ -78,7 +96,7 @@ func (p *Pool) record() *record {
 	if r, ok := pop(&p.records); ok {
 		return r
 	}
-	return &record{pool: p}
+	return new(record)
 }
 
 func (p *Pool) page(piece stream.Piece) *pageSpan {

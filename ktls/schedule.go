@@ -56,6 +56,11 @@ func prf12(h func() hash.Hash, out, secret []byte, label string, seed ...[]byte)
 // A keyPair is the key and IV of one direction.
 type keyPair struct{ key, iv []byte }
 
+func (p keyPair) wipe() {
+	clear(p.key)
+	clear(p.iv)
+}
+
 // keyBlock cuts the TLS 1.2 key block (RFC 5246, 6.3); AEADs have no MAC keys.
 func (i *suiteInfo) keyBlock(master, clientRandom, serverRandom []byte) (client, server keyPair) {
 	ivLen := i.ivLen(TLS12)

@@ -1,0 +1,9 @@
+//go:build !ocaserve_debug
+
+package ktls
+
+// digest is nothing here: see digest_on.go.
+type digest struct{}
+
+func (digest) take(*record)  {}
+func (digest) check(*record) {}

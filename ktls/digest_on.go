@@ -1,0 +1,32 @@
+//go:build ocaserve_debug
+
+package ktls
+
+import (
+	"fmt"
+	"hash/maphash"
+)
+
+var digestSeed = maphash.MakeSeed()
+
+// A digest remembers the plaintext of a record from its first gather, so that each later one can be held against
+// it: a page that changes under a record would seal two plaintexts under one number, a byte at a time.
+type digest struct{ sum uint64 }
+
+func (d *digest) take(r *record) { d.sum = digestOf(r) }
+
+func (d *digest) check(r *record) {
+	if !r.has(flagStored) && digestOf(r) != d.sum {
+		panic(fmt.Sprintf("ktls: invariant broken: the plaintext of record %d has changed since it was first sealed", r.seq()))
+	}
+}
+
+func digestOf(r *record) uint64 {
+	var h maphash.Hash
+	h.SetSeed(digestSeed)
+	for off, end := 0, r.plain(); off < end; {
+		n, _ := h.Write(r.run(off, end))
+		off += n
+	}
+	return h.Sum64()
+}

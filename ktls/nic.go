@@ -1,0 +1,117 @@
+package ktls
+
+import (
+	"math"
+
+	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack/stream"
+)
+
+// This file is what a record and its key have to do with an interface that seals.
+
+// A lease is a key's context in the interface, and the records that are left to it: numbers in [from, until).
+type lease struct {
+	id          uint32 // 0: none
+	from, until uint64
+	last        uint64 // the highest number left to it, plus 1
+}
+
+// forever is the end of a lease that goes on.
+const forever = math.MaxUint64
+
+var (
+	_ stream.Record    = (*record)(nil)
+	_ stream.Offloader = (*record)(nil)
+	_ stream.Charger   = (*record)(nil)
+)
+
+// Context implements stream.Record.
+func (r *record) Context() uint32 { return r.keys.lease.id }
+
+// Offload implements stream.Offloader. What the CPU has sealed, or begun to, it also makes again: that costs
+// the segment, where the device would fetch the whole record.
+func (r *record) Offload() bool {
+	k, seq := r.keys, r.seq()
+	l := &k.lease
+	return l.id != 0 && seq >= l.from && seq < l.until && !r.has(flagSealed|flagStored) && !k.midway(seq) && k.usable()
+}
+
+// usable reports whether the context would seal now. A device whose budget is used up seals late, not never.
+func (k *sealKeys) usable() bool {
+	h := k.pool.nic.Health(k.lease.id)
+	return h == offload.Good || h == offload.Saturated
+}
+
+// leave gathers [from, to) for the device to seal.
+func (r *record) leave(g *stream.Gather, from, to int) {
+	k, seq := r.keys, r.seq()
+	if r.claim() {
+		k.pool.stats.Offloaded++
+	}
+	r.bits |= flagLeft
+	k.lease.last = max(k.lease.last, seq+1)
+	k.advance(seq, to)
+	g.Unsealed(r, from, to)
+	r.Plain(g, from, to)
+}
+
+// Plain implements stream.Record, by reference to the record and its pages.
+func (r *record) Plain(g *stream.Gather, from, to int) {
+	at := r.keys.prefixLen()
+	if from < at {
+		g.Add(r.head[from:min(to, at)])
+	}
+	n := r.plain()
+	end := min(to-at, n)
+	for off := max(from-at, 0); off < end; {
+		run := r.run(off, end)
+		g.Add(run)
+		off += len(run)
+	}
+	if tail := to - at - n; tail > 0 {
+		g.Add(r.trailer()[max(from-at-n, 0):tail])
+	}
+}
+
+// rent asks the interface for a context, for records from number seq on.
+func (k *sealKeys) rent(seq uint64) error {
+	if k.keyLen == 0 {
+		return offload.ErrUnsupported
+	}
+	id, err := k.pool.nic.AddContext(&offload.Crypto{
+		Version: uint16(k.version), Key: k.key[:k.keyLen], IV: k.iv, Number: seq,
+	})
+	if err != nil {
+		return err
+	}
+	k.lease = lease{id: id, from: forever, until: forever}
+	return nil
+}
+
+// leaveFrom leaves records from number seq on to the context.
+func (k *sealKeys) leaveFrom(seq uint64) { k.lease.from, k.lease.until = seq, forever }
+
+// endLease leaves nothing more to the context, but for the rest of a record of which it has the beginning.
+func (k *sealKeys) endLease() {
+	l, f := &k.lease, k.front
+	l.from, l.until = f.seq, f.seq
+	if f.off > 0 && l.last == f.seq+1 {
+		l.until++
+	}
+	k.maybeEndLease()
+}
+
+// maybeEndLease gives the context back once it is over and nothing in flight can need it: frames that wait for
+// the device, in its ring or before it, keep their records from being released.
+func (k *sealKeys) maybeEndLease() {
+	if l := &k.lease; l.until != forever && k.released >= l.last {
+		k.dropLease()
+	}
+}
+
+func (k *sealKeys) dropLease() {
+	if k.lease.id != 0 {
+		k.pool.nic.DelContext(k.lease.id)
+		k.lease = lease{until: forever}
+	}
+}

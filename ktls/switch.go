@@ -1,0 +1,229 @@
+package ktls
+
+import (
+	"errors"
+
+	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack/ledger"
+)
+
+// A Reason says why a connection's records are not left to the interface.
+type Reason uint8
+
+const (
+	ReasonCommand     Reason = iota // SetMode
+	ReasonRetransmits               // too many: each costs the interface a whole record
+	ReasonTableFull
+	ReasonUnsupported
+	ReasonPending
+	ReasonEvicted
+	ReasonSaturated
+	ReasonDisabled
+
+	NumReasons
+)
+
+var reasonNames = [NumReasons]string{
+	"command", "retransmits", "table_full", "unsupported", "pending", "evicted", "saturated", "disabled",
+}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// reasonOf is why a context in that health is of no use now.
+func reasonOf(h offload.Health) Reason {
+	return [...]Reason{
+		offload.Pending: ReasonPending, offload.Evicted: ReasonEvicted,
+		offload.Saturated: ReasonSaturated, offload.Disabled: ReasonDisabled,
+	}[h]
+}
+
+// Switches counts changes between the interface and the CPU, by FreeBSD's names.
+type Switches struct {
+	ToIfnet uint64             // switch_to_ifnet
+	ToSW    [NumReasons]uint64 // switch_to_sw, by reason
+	Failed  [NumReasons]uint64 // switch_failed: attempts to use the interface
+}
+
+const (
+	// rexmitWindow is over how many transmitted bytes retransmissions are measured.
+	rexmitWindow = 1 << 20
+	// maxRexmit and calmRexmit are the per-mille of them above which records leave the interface, and below
+	// which they may come back. FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct is 2 %, and there is no way back.
+	maxRexmit, calmRexmit = 20, 5
+	// minHold and maxHold bound how many records are framed before the interface is tried again. It doubles
+	// with each failure; records that stayed there for maxHold have earned the shortest.
+	minHold, maxHold = 64, 64 << 6
+)
+
+// A helm is what a framer needs to choose between the interface and the CPU.
+type helm struct {
+	sent, rexmit uint64 // the book's sums when the window began
+	since        uint64 // records framed when the last switch was, or was tried
+	hold         uint64 // records to frame before the next try
+	calm         bool   // the last whole window had few retransmissions
+	pending      bool   // a context is being set up
+}
+
+func newHelm() helm { return helm{hold: minHold / 2, calm: true} }
+
+// SetBook names the connection's ledger: what is framed is booked there, and what was retransmitted is read.
+func (f *Framer) SetBook(b *ledger.Book) { f.book = b }
+
+// ModeNow is who seals what is framed now: in ModeNIC it is ModeInline while the interface is of no use.
+func (f *Framer) ModeNow() Mode { return f.now }
+
+// TXTLS is the mode by its name in FreeBSD's TCP_TXTLS_MODE.
+func (m Mode) TXTLS() string {
+	switch m {
+	case ModeInline:
+		return "SW"
+	case ModeNIC:
+		return "IFNET"
+	}
+	return "NONE"
+}
+
+// ErrFixedMode is returned by SetMode for other modes than inline and nic.
+var ErrFixedMode = errors.New("ktls: only modes inline and nic can be switched between")
+
+// SetMode moves a live connection to ModeNIC or ModeInline, at a record boundary, and keeps it there. The
+// interface may be of no use for now: that is counted, and tried again.
+func (f *Framer) SetMode(m Mode) error {
+	switchable := func(m Mode) bool { return m == ModeInline || m == ModeNIC }
+	switch {
+	case f.closed:
+		return ErrClosed
+	case !switchable(f.mode) || !switchable(m):
+		return ErrFixedMode
+	case m == ModeNIC && f.pool.nic == nil:
+		return ErrNoNIC
+	}
+	if f.mode = m; m == ModeInline {
+		f.toInline(ReasonCommand)
+	} else if f.now != ModeNIC {
+		f.helm = newHelm()
+		f.toNIC()
+	}
+	return nil
+}
+
+// steer looks, before a record is framed, who should seal it.
+func (f *Framer) steer() {
+	if f.mode != ModeNIC {
+		return
+	}
+	rexmit, h := f.measure(), &f.helm
+	if f.now == ModeNIC {
+		if health := f.health(); health != offload.Good {
+			f.toInline(reasonOf(health))
+		} else if rexmit > maxRexmit {
+			f.toInline(ReasonRetransmits)
+		}
+		return
+	}
+	if h.pending && f.health() != offload.Pending || !h.pending && h.calm && f.data-h.since >= h.hold {
+		f.toNIC()
+	}
+}
+
+// health is that of the current key's context.
+func (f *Framer) health() offload.Health { return f.pool.nic.Health(f.w.keys.lease.id) }
+
+// measure returns the per-mille of retransmissions since the window began, as if this had been a whole window at
+// least, and begins another one.
+func (f *Framer) measure() uint64 {
+	h := &f.helm
+	rexmit := f.book.Sum(ledger.Retransmitted)
+	sent := f.book.Sum(ledger.Sent) + rexmit
+	n := sent - h.sent
+	rate := 1000 * (rexmit - h.rexmit) / max(n, rexmitWindow)
+	if n >= rexmitWindow {
+		h.calm = rate < calmRexmit
+		h.sent, h.rexmit = sent, rexmit
+	}
+	return rate
+}
+
+// toInline gives framed records to the CPU from the next boundary on.
+func (f *Framer) toInline(why Reason) {
+	k, h := f.w.keys, &f.helm
+	if k.lease.id != 0 {
+		k.endLease()
+	}
+	h.pending = false
+	if f.now != ModeNIC {
+		return
+	}
+	f.now = ModeInline
+	f.pool.stats.Switches.ToSW[why]++
+	if f.data-h.since > maxHold {
+		h.hold = minHold / 2
+	}
+	h.calm = why != ReasonRetransmits
+	f.backOff()
+}
+
+// toNIC leaves what is framed from now on to the interface, if it can.
+func (f *Framer) toNIC() {
+	if ok, why := f.try(); ok {
+		f.pool.stats.Switches.ToIfnet++
+	} else {
+		f.failed(why)
+	}
+}
+
+// try is toNIC without a count. A context that is not ready yet stays, and pending says so.
+func (f *Framer) try() (ok bool, why Reason) {
+	k, h := f.w.keys, &f.helm
+	h.pending = false
+	if k.lease.id == 0 {
+		if err := k.rent(f.w.seq); errors.Is(err, offload.ErrNoContext) {
+			return false, ReasonTableFull
+		} else if err != nil {
+			return false, ReasonUnsupported
+		}
+	}
+	health := f.health()
+	switch health {
+	case offload.Good:
+		k.leaveFrom(f.w.seq)
+		h.since, f.now = f.data, ModeNIC
+		return true, 0
+	case offload.Pending:
+		h.pending = true
+	default:
+		k.endLease()
+	}
+	return false, reasonOf(health)
+}
+
+func (f *Framer) failed(why Reason) {
+	f.pool.stats.Switches.Failed[why]++
+	f.backOff()
+}
+
+// begun takes the interface for a new connection, if it can: that is no switch.
+func (f *Framer) begun() {
+	if ok, why := f.try(); !ok {
+		f.failed(why)
+	}
+}
+
+// rekeyed takes the interface for a new key. Records under the old one keep their context.
+func (f *Framer) rekeyed() {
+	f.helm.pending = false
+	if f.now != ModeNIC {
+		return
+	}
+	f.now = ModeInline
+	if ok, why := f.try(); !ok {
+		f.pool.stats.Switches.ToSW[why]++
+		f.backOff()
+	}
+}
+
+// backOff lets more records pass before the next try.
+func (f *Framer) backOff() {
+	f.helm.since = f.data
+	f.helm.hold = min(2*f.helm.hold, maxHold)
+}
