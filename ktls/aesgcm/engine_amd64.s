@@ -361,7 +361,7 @@ TEXT ·absorb(SB), NOSPLIT, $0-24
 	RET
 
 // func sealAESNI(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, CMOV, MMX+, PCLMULQDQ
+// Requires: AES, AVX, MMX+, PCLMULQDQ
 TEXT ·sealAESNI(SB), NOSPLIT, $0-64
 	MOVQ    keys+0(FP), AX
 	MOVQ    rounds+8(FP), R11
@@ -528,14 +528,8 @@ last2:
 	VAESENC     X8, X5, X5
 	VAESENC     X8, X6, X6
 	VAESENC     X8, X7, X7
-	LEAQ        1024(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
-	LEAQ        1088(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
+	PREFETCHT0  1024(SI)
+	PREFETCHT0  1088(SI)
 	VMOVDQU     (BX), X8
 	VPXOR       (SI), X8, X12
 	VAESENCLAST X12, X0, X0
@@ -635,182 +629,176 @@ loop:
 last3:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
 	VMOVDQU     -16(DI), X12
-	VPSHUFB     reverse<>+0(SB), X12, X12
-	VPCLMULQDQ  $0x00, 112(R8), X12, X9
-	VPCLMULQDQ  $0x11, 112(R8), X12, X11
-	VPSHUFD     $0x4e, X12, X13
-	VPXOR       X13, X12, X12
-	VPCLMULQDQ  $0x10, 176(R8), X12, X10
-	VMOVDQU     -128(BX), X8
-	VAESENC     X8, X0, X0
 	VAESENC     X8, X1, X1
+	VPSHUFB     reverse<>+0(SB), X12, X12
 	VAESENC     X8, X2, X2
+	VPCLMULQDQ  $0x00, 112(R8), X12, X9
 	VAESENC     X8, X3, X3
+	VPCLMULQDQ  $0x11, 112(R8), X12, X11
 	VAESENC     X8, X4, X4
+	VPSHUFD     $0x4e, X12, X13
 	VAESENC     X8, X5, X5
+	VPXOR       X13, X12, X12
 	VAESENC     X8, X6, X6
+	VPCLMULQDQ  $0x10, 176(R8), X12, X10
 	VAESENC     X8, X7, X7
 	VMOVDQU     -32(DI), X12
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VMOVDQU     -128(BX), X8
+	VAESENC     X8, X0, X0
 	VPCLMULQDQ  $0x00, 96(R8), X12, X13
+	VAESENC     X8, X1, X1
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X2, X2
 	VPCLMULQDQ  $0x11, 96(R8), X12, X13
+	VAESENC     X8, X3, X3
 	VPXOR       X13, X11, X11
 	VPSHUFD     $0x4e, X12, X13
-	VPXOR       X13, X12, X12
-	VPCLMULQDQ  $0x00, 176(R8), X12, X13
-	VPXOR       X13, X10, X10
-	VMOVDQU     -112(BX), X8
-	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
 	VAESENC     X8, X4, X4
+	VPXOR       X13, X12, X12
 	VAESENC     X8, X5, X5
+	VPCLMULQDQ  $0x00, 176(R8), X12, X13
 	VAESENC     X8, X6, X6
+	VPXOR       X13, X10, X10
 	VAESENC     X8, X7, X7
 	VMOVDQU     -48(DI), X12
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VMOVDQU     -112(BX), X8
+	VAESENC     X8, X0, X0
 	VPCLMULQDQ  $0x00, 80(R8), X12, X13
+	VAESENC     X8, X1, X1
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X2, X2
 	VPCLMULQDQ  $0x11, 80(R8), X12, X13
+	VAESENC     X8, X3, X3
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X4, X4
 	VPSHUFD     $0x4e, X12, X13
+	VAESENC     X8, X5, X5
 	VPXOR       X13, X12, X12
+	VAESENC     X8, X6, X6
 	VPCLMULQDQ  $0x10, 160(R8), X12, X13
+	VAESENC     X8, X7, X7
 	VPXOR       X13, X10, X10
+	VMOVDQU     -64(DI), X12
 	VMOVDQU     -96(BX), X8
 	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
-	VMOVDQU     -64(DI), X12
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VAESENC     X8, X1, X1
 	VPCLMULQDQ  $0x00, 64(R8), X12, X13
+	VAESENC     X8, X2, X2
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X3, X3
 	VPCLMULQDQ  $0x11, 64(R8), X12, X13
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X4, X4
 	VPSHUFD     $0x4e, X12, X13
+	VAESENC     X8, X5, X5
 	VPXOR       X13, X12, X12
+	VAESENC     X8, X6, X6
 	VPCLMULQDQ  $0x00, 160(R8), X12, X13
+	VAESENC     X8, X7, X7
 	VPXOR       X13, X10, X10
+	VMOVDQU     -80(DI), X12
 	VMOVDQU     -80(BX), X8
 	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
-	VMOVDQU     -80(DI), X12
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VAESENC     X8, X1, X1
 	VPCLMULQDQ  $0x00, 48(R8), X12, X13
+	VAESENC     X8, X2, X2
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X3, X3
 	VPCLMULQDQ  $0x11, 48(R8), X12, X13
+	VAESENC     X8, X4, X4
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X5, X5
 	VPSHUFD     $0x4e, X12, X13
+	VAESENC     X8, X6, X6
 	VPXOR       X13, X12, X12
+	VAESENC     X8, X7, X7
 	VPCLMULQDQ  $0x10, 144(R8), X12, X13
 	VPXOR       X13, X10, X10
 	VMOVDQU     -64(BX), X8
 	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
 	VMOVDQU     -96(DI), X12
+	VAESENC     X8, X1, X1
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VAESENC     X8, X2, X2
 	VPCLMULQDQ  $0x00, 32(R8), X12, X13
+	VAESENC     X8, X3, X3
 	VPXOR       X13, X9, X9
 	VPCLMULQDQ  $0x11, 32(R8), X12, X13
+	VAESENC     X8, X4, X4
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X5, X5
 	VPSHUFD     $0x4e, X12, X13
+	VAESENC     X8, X6, X6
 	VPXOR       X13, X12, X12
+	VAESENC     X8, X7, X7
 	VPCLMULQDQ  $0x00, 144(R8), X12, X13
 	VPXOR       X13, X10, X10
 	VMOVDQU     -48(BX), X8
 	VAESENC     X8, X0, X0
-	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
 	VMOVDQU     -112(DI), X12
+	VAESENC     X8, X1, X1
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VAESENC     X8, X2, X2
 	VPCLMULQDQ  $0x00, 16(R8), X12, X13
+	VAESENC     X8, X3, X3
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X4, X4
 	VPCLMULQDQ  $0x11, 16(R8), X12, X13
+	VAESENC     X8, X5, X5
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X6, X6
 	VPSHUFD     $0x4e, X12, X13
+	VAESENC     X8, X7, X7
 	VPXOR       X13, X12, X12
 	VPCLMULQDQ  $0x10, 128(R8), X12, X13
-	VPXOR       X13, X10, X10
 	VMOVDQU     -32(BX), X8
 	VAESENC     X8, X0, X0
+	VPXOR       X13, X10, X10
 	VAESENC     X8, X1, X1
-	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
 	VMOVDQU     -128(DI), X12
+	VAESENC     X8, X2, X2
 	VPSHUFB     reverse<>+0(SB), X12, X12
+	VAESENC     X8, X3, X3
 	VPXOR       X15, X12, X12
 	VPCLMULQDQ  $0x00, (R8), X12, X13
+	VAESENC     X8, X4, X4
 	VPXOR       X13, X9, X9
+	VAESENC     X8, X5, X5
 	VPCLMULQDQ  $0x11, (R8), X12, X13
+	VAESENC     X8, X6, X6
 	VPXOR       X13, X11, X11
+	VAESENC     X8, X7, X7
 	VPSHUFD     $0x4e, X12, X13
 	VPXOR       X13, X12, X12
-	VPCLMULQDQ  $0x00, 128(R8), X12, X13
-	VPXOR       X13, X10, X10
 	VMOVDQU     -16(BX), X8
 	VAESENC     X8, X0, X0
+	VPCLMULQDQ  $0x00, 128(R8), X12, X13
 	VAESENC     X8, X1, X1
+	VPXOR       X13, X10, X10
 	VAESENC     X8, X2, X2
-	VAESENC     X8, X3, X3
-	VAESENC     X8, X4, X4
-	VAESENC     X8, X5, X5
-	VAESENC     X8, X6, X6
-	VAESENC     X8, X7, X7
 	VPXOR       X9, X10, X10
 	VPXOR       X11, X10, X10
+	VAESENC     X8, X3, X3
 	VPCLMULQDQ  $0x00, polynomial<>+0(SB), X9, X12
 	VPSHUFD     $0x4e, X9, X13
+	VAESENC     X8, X4, X4
 	VPXOR       X12, X10, X10
 	VPXOR       X13, X10, X10
+	VAESENC     X8, X5, X5
 	VPCLMULQDQ  $0x00, polynomial<>+0(SB), X10, X12
+	VAESENC     X8, X6, X6
 	VPSHUFD     $0x4e, X10, X13
+	VAESENC     X8, X7, X7
 	VPXOR       X12, X11, X11
 	VPXOR       X13, X11, X11
 	VMOVDQA     X11, X15
-	LEAQ        1024(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
-	LEAQ        1088(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
+	PREFETCHT0  1024(SI)
+	PREFETCHT0  1088(SI)
 	VMOVDQU     (BX), X8
 	VPXOR       (SI), X8, X12
 	VAESENCLAST X12, X0, X0
@@ -993,10 +981,10 @@ last4:
 	VPXOR       X15, X15, X15
 	VPCLMULQDQ  $0x00, (R10), X12, X13
 	VPXOR       X13, X9, X9
-	VPCLMULQDQ  $0x11, (R10), X12, X13
-	VPXOR       X13, X11, X11
 	VPCLMULQDQ  $0x01, (R10), X12, X13
 	VPXOR       X13, X10, X10
+	VPCLMULQDQ  $0x11, (R10), X12, X13
+	VPXOR       X13, X11, X11
 	VPCLMULQDQ  $0x10, (R10), X12, X13
 	VPXOR       X13, X10, X10
 	ADDQ        $0x00000010, R10
@@ -1020,7 +1008,7 @@ done:
 	RET
 
 // func xorAESNI(keys *[240]byte, rounds int, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, CMOV, MMX+
+// Requires: AES, AVX, MMX+
 TEXT ·xorAESNI(SB), NOSPLIT, $0-48
 	MOVQ    keys+0(FP), AX
 	MOVQ    rounds+8(FP), R11
@@ -1185,14 +1173,8 @@ last5:
 	VAESENC     X8, X5, X5
 	VAESENC     X8, X6, X6
 	VAESENC     X8, X7, X7
-	LEAQ        1024(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
-	LEAQ        1088(SI), R13
-	CMPQ        R13, R12
-	CMOVQHI     R12, R13
-	PREFETCHT0  (R13)
+	PREFETCHT0  1024(SI)
+	PREFETCHT0  1088(SI)
 	VMOVDQU     (BX), X8
 	VPXOR       (SI), X8, X12
 	VAESENCLAST X12, X0, X0
@@ -1275,7 +1257,7 @@ short16:
 	RET
 
 // func sealVAES256(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, AVX2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
+// Requires: AES, AVX, AVX2, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
 TEXT ·sealVAES256(SB), NOSPLIT, $0-64
 	MOVQ           keys+0(FP), AX
 	MOVQ           rounds+8(FP), R11
@@ -1442,22 +1424,10 @@ last7:
 	VAESENC        Y8, Y5, Y5
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
-	LEAQ           1024(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1088(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1152(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1216(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
+	PREFETCHT0     1024(SI)
+	PREFETCHT0     1088(SI)
+	PREFETCHT0     1152(SI)
+	PREFETCHT0     1216(SI)
 	VBROADCASTI128 (BX), Y8
 	VPXOR          (SI), Y8, Y12
 	VAESENCLAST    Y12, Y0, Y0
@@ -1557,191 +1527,179 @@ loop:
 last8:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -32(DI), Y12
-	VPSHUFB        reverse<>+0(SB), Y12, Y12
-	VPCLMULQDQ     $0x00, 224(R8), Y12, Y9
-	VPCLMULQDQ     $0x11, 224(R8), Y12, Y11
-	VPSHUFD        $0x4e, Y12, Y13
-	VPXOR          Y13, Y12, Y12
-	VPCLMULQDQ     $0x10, 352(R8), Y12, Y10
-	VBROADCASTI128 -128(BX), Y8
-	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
+	VPSHUFB        reverse<>+0(SB), Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, 224(R8), Y12, Y9
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, 224(R8), Y12, Y11
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y12, Y13
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y13, Y12, Y12
 	VAESENC        Y8, Y6, Y6
+	VPCLMULQDQ     $0x10, 352(R8), Y12, Y10
 	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -64(DI), Y12
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VBROADCASTI128 -128(BX), Y8
+	VAESENC        Y8, Y0, Y0
 	VPCLMULQDQ     $0x00, 192(R8), Y12, Y13
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, 192(R8), Y12, Y13
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y13, Y11, Y11
 	VPSHUFD        $0x4e, Y12, Y13
-	VPXOR          Y13, Y12, Y12
-	VPCLMULQDQ     $0x00, 352(R8), Y12, Y13
-	VPXOR          Y13, Y10, Y10
-	VBROADCASTI128 -112(BX), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y13, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, 352(R8), Y12, Y13
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y13, Y10, Y10
 	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -96(DI), Y12
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VBROADCASTI128 -112(BX), Y8
+	VAESENC        Y8, Y0, Y0
 	VPCLMULQDQ     $0x00, 160(R8), Y12, Y13
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, 160(R8), Y12, Y13
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y12, Y13
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y13, Y12, Y12
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x10, 320(R8), Y12, Y13
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y13, Y10, Y10
+	VMOVDQU        -128(DI), Y12
 	VBROADCASTI128 -96(BX), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VMOVDQU        -128(DI), Y12
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VAESENC        Y8, Y1, Y1
 	VPCLMULQDQ     $0x00, 128(R8), Y12, Y13
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, 128(R8), Y12, Y13
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y12, Y13
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y13, Y12, Y12
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, 320(R8), Y12, Y13
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y13, Y10, Y10
+	VMOVDQU        -160(DI), Y12
 	VBROADCASTI128 -80(BX), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VMOVDQU        -160(DI), Y12
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VAESENC        Y8, Y1, Y1
 	VPCLMULQDQ     $0x00, 96(R8), Y12, Y13
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, 96(R8), Y12, Y13
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y12, Y13
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y13, Y12, Y12
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x10, 288(R8), Y12, Y13
 	VPXOR          Y13, Y10, Y10
 	VBROADCASTI128 -64(BX), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -192(DI), Y12
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, 64(R8), Y12, Y13
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y13, Y9, Y9
 	VPCLMULQDQ     $0x11, 64(R8), Y12, Y13
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y12, Y13
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y13, Y12, Y12
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, 288(R8), Y12, Y13
 	VPXOR          Y13, Y10, Y10
 	VBROADCASTI128 -48(BX), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -224(DI), Y12
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, 32(R8), Y12, Y13
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y4, Y4
 	VPCLMULQDQ     $0x11, 32(R8), Y12, Y13
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y12, Y13
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y13, Y12, Y12
 	VPCLMULQDQ     $0x10, 256(R8), Y12, Y13
-	VPXOR          Y13, Y10, Y10
 	VBROADCASTI128 -32(BX), Y8
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y13, Y10, Y10
 	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -256(DI), Y12
+	VAESENC        Y8, Y2, Y2
 	VPSHUFB        reverse<>+0(SB), Y12, Y12
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y12, Y12
 	VPCLMULQDQ     $0x00, (R8), Y12, Y13
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y13, Y9, Y9
+	VAESENC        Y8, Y5, Y5
 	VPCLMULQDQ     $0x11, (R8), Y12, Y13
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y13, Y11, Y11
+	VAESENC        Y8, Y7, Y7
 	VPSHUFD        $0x4e, Y12, Y13
 	VPXOR          Y13, Y12, Y12
-	VPCLMULQDQ     $0x00, 256(R8), Y12, Y13
-	VPXOR          Y13, Y10, Y10
 	VBROADCASTI128 -16(BX), Y8
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, 256(R8), Y12, Y13
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y13, Y10, Y10
 	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPXOR          Y9, Y10, Y10
 	VPXOR          Y11, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x00, polynomial<>+0(SB), Y9, Y12
 	VPSHUFD        $0x4e, Y9, Y13
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y12, Y10, Y10
 	VPXOR          Y13, Y10, Y10
+	VAESENC        Y8, Y5, Y5
 	VPCLMULQDQ     $0x00, polynomial<>+0(SB), Y10, Y12
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y10, Y13
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y12, Y11, Y11
 	VPXOR          Y13, Y11, Y11
 	VEXTRACTI128   $0x01, Y11, X12
 	VPXOR          X12, X11, X15
-	LEAQ           1024(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1088(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1152(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1216(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
+	PREFETCHT0     1024(SI)
+	PREFETCHT0     1088(SI)
+	PREFETCHT0     1152(SI)
+	PREFETCHT0     1216(SI)
 	VBROADCASTI128 (BX), Y8
 	VPXOR          (SI), Y8, Y12
 	VAESENCLAST    Y12, Y0, Y0
@@ -1925,10 +1883,10 @@ last9:
 	VPXOR          X15, X15, X15
 	VPCLMULQDQ     $0x00, (R10), Y12, Y13
 	VPXOR          Y13, Y9, Y9
-	VPCLMULQDQ     $0x11, (R10), Y12, Y13
-	VPXOR          Y13, Y11, Y11
 	VPCLMULQDQ     $0x01, (R10), Y12, Y13
 	VPXOR          Y13, Y10, Y10
+	VPCLMULQDQ     $0x11, (R10), Y12, Y13
+	VPXOR          Y13, Y11, Y11
 	VPCLMULQDQ     $0x10, (R10), Y12, Y13
 	VPXOR          Y13, Y10, Y10
 	ADDQ           $0x00000020, R10
@@ -1984,10 +1942,10 @@ last10:
 	VPXOR       X15, X15, X15
 	VPCLMULQDQ  $0x00, (R10), X12, X13
 	VPXOR       X13, X4, X4
-	VPCLMULQDQ  $0x11, (R10), X12, X13
-	VPXOR       X13, X6, X6
 	VPCLMULQDQ  $0x01, (R10), X12, X13
 	VPXOR       X13, X5, X5
+	VPCLMULQDQ  $0x11, (R10), X12, X13
+	VPXOR       X13, X6, X6
 	VPCLMULQDQ  $0x10, (R10), X12, X13
 	VPXOR       X13, X5, X5
 	ADDQ        $0x00000010, R10
@@ -2015,7 +1973,7 @@ done:
 	RET
 
 // func xorVAES256(keys *[240]byte, rounds int, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, AVX2, CMOV, MMX+, VAES
+// Requires: AES, AVX, AVX2, MMX+, VAES
 TEXT ·xorVAES256(SB), NOSPLIT, $0-48
 	MOVQ           keys+0(FP), AX
 	MOVQ           rounds+8(FP), R11
@@ -2180,22 +2138,10 @@ last11:
 	VAESENC        Y8, Y5, Y5
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
-	LEAQ           1024(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1088(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1152(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
-	LEAQ           1216(SI), R13
-	CMPQ           R13, R12
-	CMOVQHI        R12, R13
-	PREFETCHT0     (R13)
+	PREFETCHT0     1024(SI)
+	PREFETCHT0     1088(SI)
+	PREFETCHT0     1152(SI)
+	PREFETCHT0     1216(SI)
 	VBROADCASTI128 (BX), Y8
 	VPXOR          (SI), Y8, Y12
 	VAESENCLAST    Y12, Y0, Y0
@@ -2325,7 +2271,7 @@ short16:
 	RET
 
 // func sealVAES512(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, AVX2, AVX512BW, AVX512F, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
+// Requires: AES, AVX, AVX2, AVX512BW, AVX512F, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
 TEXT ·sealVAES512(SB), NOSPLIT, $0-64
 	MOVQ            keys+0(FP), AX
 	MOVQ            rounds+8(FP), R11
@@ -2428,22 +2374,10 @@ last14:
 	VAESENC         Z8, Z1, Z1
 	VAESENC         Z8, Z2, Z2
 	VAESENC         Z8, Z3, Z3
-	LEAQ            1024(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1088(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1152(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1216(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
+	PREFETCHT0      1024(SI)
+	PREFETCHT0      1088(SI)
+	PREFETCHT0      1152(SI)
+	PREFETCHT0      1216(SI)
 	VBROADCASTI32X4 (BX), Z8
 	VPXORQ          (SI), Z8, Z12
 	VAESENCLAST     Z12, Z0, Z0
@@ -2503,113 +2437,101 @@ loop:
 last15:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
 	VMOVDQU64       -64(DI), Z12
+	VAESENC         Z8, Z1, Z1
 	VPSHUFB         reverse<>+0(SB), Z12, Z12
+	VAESENC         Z8, Z2, Z2
 	VPCLMULQDQ      $0x00, 192(R8), Z12, Z9
+	VAESENC         Z8, Z3, Z3
 	VPCLMULQDQ      $0x11, 192(R8), Z12, Z11
 	VPCLMULQDQ      $0x01, 192(R8), Z12, Z10
-	VPCLMULQDQ      $0x10, 192(R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
 	VBROADCASTI32X4 -128(BX), Z8
 	VAESENC         Z8, Z0, Z0
+	VPCLMULQDQ      $0x10, 192(R8), Z12, Z13
 	VAESENC         Z8, Z1, Z1
+	VPXORQ          Z13, Z10, Z10
 	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
 	VMOVDQU64       -128(DI), Z12
+	VAESENC         Z8, Z3, Z3
 	VPSHUFB         reverse<>+0(SB), Z12, Z12
 	VPCLMULQDQ      $0x00, 128(R8), Z12, Z13
-	VPXORQ          Z13, Z9, Z9
-	VPCLMULQDQ      $0x11, 128(R8), Z12, Z13
-	VPXORQ          Z13, Z11, Z11
-	VPCLMULQDQ      $0x01, 128(R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
-	VPCLMULQDQ      $0x10, 128(R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
 	VBROADCASTI32X4 -112(BX), Z8
 	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
-	VMOVDQU64       -192(DI), Z12
-	VPSHUFB         reverse<>+0(SB), Z12, Z12
-	VPCLMULQDQ      $0x00, 64(R8), Z12, Z13
 	VPXORQ          Z13, Z9, Z9
-	VPCLMULQDQ      $0x11, 64(R8), Z12, Z13
+	VAESENC         Z8, Z1, Z1
+	VPCLMULQDQ      $0x11, 128(R8), Z12, Z13
+	VAESENC         Z8, Z2, Z2
 	VPXORQ          Z13, Z11, Z11
-	VPCLMULQDQ      $0x01, 64(R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
-	VPCLMULQDQ      $0x10, 64(R8), Z12, Z13
+	VAESENC         Z8, Z3, Z3
+	VPCLMULQDQ      $0x01, 128(R8), Z12, Z13
 	VPXORQ          Z13, Z10, Z10
 	VBROADCASTI32X4 -96(BX), Z8
 	VAESENC         Z8, Z0, Z0
+	VPCLMULQDQ      $0x10, 128(R8), Z12, Z13
 	VAESENC         Z8, Z1, Z1
+	VPXORQ          Z13, Z10, Z10
 	VAESENC         Z8, Z2, Z2
+	VMOVDQU64       -192(DI), Z12
 	VAESENC         Z8, Z3, Z3
-	VMOVDQU64       -256(DI), Z12
 	VPSHUFB         reverse<>+0(SB), Z12, Z12
-	VPXORQ          Z15, Z12, Z12
-	VPCLMULQDQ      $0x00, (R8), Z12, Z13
-	VPXORQ          Z13, Z9, Z9
-	VPCLMULQDQ      $0x11, (R8), Z12, Z13
-	VPXORQ          Z13, Z11, Z11
-	VPCLMULQDQ      $0x01, (R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
-	VPCLMULQDQ      $0x10, (R8), Z12, Z13
-	VPXORQ          Z13, Z10, Z10
+	VPCLMULQDQ      $0x00, 64(R8), Z12, Z13
 	VBROADCASTI32X4 -80(BX), Z8
 	VAESENC         Z8, Z0, Z0
+	VPXORQ          Z13, Z9, Z9
 	VAESENC         Z8, Z1, Z1
+	VPCLMULQDQ      $0x11, 64(R8), Z12, Z13
 	VAESENC         Z8, Z2, Z2
+	VPXORQ          Z13, Z11, Z11
+	VAESENC         Z8, Z3, Z3
+	VPCLMULQDQ      $0x01, 64(R8), Z12, Z13
+	VPXORQ          Z13, Z10, Z10
+	VBROADCASTI32X4 -64(BX), Z8
+	VAESENC         Z8, Z0, Z0
+	VPCLMULQDQ      $0x10, 64(R8), Z12, Z13
+	VAESENC         Z8, Z1, Z1
+	VPXORQ          Z13, Z10, Z10
+	VAESENC         Z8, Z2, Z2
+	VMOVDQU64       -256(DI), Z12
+	VAESENC         Z8, Z3, Z3
+	VPSHUFB         reverse<>+0(SB), Z12, Z12
+	VPXORQ          Z15, Z12, Z12
+	VBROADCASTI32X4 -48(BX), Z8
+	VAESENC         Z8, Z0, Z0
+	VPCLMULQDQ      $0x00, (R8), Z12, Z13
+	VAESENC         Z8, Z1, Z1
+	VPXORQ          Z13, Z9, Z9
+	VAESENC         Z8, Z2, Z2
+	VPCLMULQDQ      $0x11, (R8), Z12, Z13
+	VAESENC         Z8, Z3, Z3
+	VPXORQ          Z13, Z11, Z11
+	VPCLMULQDQ      $0x01, (R8), Z12, Z13
+	VBROADCASTI32X4 -32(BX), Z8
+	VAESENC         Z8, Z0, Z0
+	VPXORQ          Z13, Z10, Z10
+	VAESENC         Z8, Z1, Z1
+	VPCLMULQDQ      $0x10, (R8), Z12, Z13
+	VAESENC         Z8, Z2, Z2
+	VPXORQ          Z13, Z10, Z10
 	VAESENC         Z8, Z3, Z3
 	VPCLMULQDQ      $0x00, polynomial<>+0(SB), Z9, Z12
 	VPSHUFD         $0x4e, Z9, Z13
+	VBROADCASTI32X4 -16(BX), Z8
+	VAESENC         Z8, Z0, Z0
 	VPTERNLOGQ      $0x96, Z12, Z13, Z10
+	VAESENC         Z8, Z1, Z1
 	VPCLMULQDQ      $0x00, polynomial<>+0(SB), Z10, Z12
+	VAESENC         Z8, Z2, Z2
 	VPSHUFD         $0x4e, Z10, Z13
+	VAESENC         Z8, Z3, Z3
 	VPTERNLOGQ      $0x96, Z12, Z13, Z11
 	VEXTRACTI64X4   $0x01, Z11, Y12
 	VPXOR           Y12, Y11, Y11
 	VEXTRACTI128    $0x01, Y11, X12
 	VPXOR           X12, X11, X15
-	VBROADCASTI32X4 -64(BX), Z8
-	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
-	VBROADCASTI32X4 -48(BX), Z8
-	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
-	VBROADCASTI32X4 -32(BX), Z8
-	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
-	VBROADCASTI32X4 -16(BX), Z8
-	VAESENC         Z8, Z0, Z0
-	VAESENC         Z8, Z1, Z1
-	VAESENC         Z8, Z2, Z2
-	VAESENC         Z8, Z3, Z3
-	LEAQ            1024(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1088(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1152(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1216(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
+	PREFETCHT0      1024(SI)
+	PREFETCHT0      1088(SI)
+	PREFETCHT0      1152(SI)
+	PREFETCHT0      1216(SI)
 	VBROADCASTI32X4 (BX), Z8
 	VPXORQ          (SI), Z8, Z12
 	VAESENCLAST     Z12, Z0, Z0
@@ -2739,10 +2661,10 @@ last16:
 	VPXOR           X15, X15, X15
 	VPCLMULQDQ      $0x00, (R10), Z12, Z13
 	VPXORQ          Z13, Z9, Z9
-	VPCLMULQDQ      $0x11, (R10), Z12, Z13
-	VPXORQ          Z13, Z11, Z11
 	VPCLMULQDQ      $0x01, (R10), Z12, Z13
 	VPXORQ          Z13, Z10, Z10
+	VPCLMULQDQ      $0x11, (R10), Z12, Z13
+	VPXORQ          Z13, Z11, Z11
 	VPCLMULQDQ      $0x10, (R10), Z12, Z13
 	VPXORQ          Z13, Z10, Z10
 	ADDQ            $0x00000040, R10
@@ -2798,10 +2720,10 @@ last17:
 	VPXOR       X15, X15, X15
 	VPCLMULQDQ  $0x00, (R10), X12, X13
 	VPXOR       X13, X4, X4
-	VPCLMULQDQ  $0x11, (R10), X12, X13
-	VPXOR       X13, X6, X6
 	VPCLMULQDQ  $0x01, (R10), X12, X13
 	VPXOR       X13, X5, X5
+	VPCLMULQDQ  $0x11, (R10), X12, X13
+	VPXOR       X13, X6, X6
 	VPCLMULQDQ  $0x10, (R10), X12, X13
 	VPXOR       X13, X5, X5
 	ADDQ        $0x00000010, R10
@@ -2829,7 +2751,7 @@ done:
 	RET
 
 // func xorVAES512(keys *[240]byte, rounds int, ctr *[16]byte, dst *byte, src *byte, n int)
-// Requires: AES, AVX, AVX512BW, AVX512F, CMOV, MMX+, VAES
+// Requires: AES, AVX, AVX512BW, AVX512F, MMX+, VAES
 TEXT ·xorVAES512(SB), NOSPLIT, $0-48
 	MOVQ            keys+0(FP), AX
 	MOVQ            rounds+8(FP), R11
@@ -2930,22 +2852,10 @@ last18:
 	VAESENC         Z8, Z1, Z1
 	VAESENC         Z8, Z2, Z2
 	VAESENC         Z8, Z3, Z3
-	LEAQ            1024(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1088(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1152(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
-	LEAQ            1216(SI), R13
-	CMPQ            R13, R12
-	CMOVQHI         R12, R13
-	PREFETCHT0      (R13)
+	PREFETCHT0      1024(SI)
+	PREFETCHT0      1088(SI)
+	PREFETCHT0      1152(SI)
+	PREFETCHT0      1216(SI)
 	VBROADCASTI32X4 (BX), Z8
 	VPXORQ          (SI), Z8, Z12
 	VAESENCLAST     Z12, Z0, Z0

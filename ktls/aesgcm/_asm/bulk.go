@@ -43,12 +43,10 @@ func (e engine) seal() {
 	Label("loop")
 	CMPQ(gLeft, U32(e.group()))
 	JB(LabelRef("drain"))
-	e.encipher(e.hashSteps(gDst, -e.group()))
+	e.encipher(e.hash(gDst, -e.group()))
 	JMP(LabelRef("loop"))
 	Label("drain")
-	for _, step := range e.hashSteps(gDst, -e.group()) {
-		step()
-	}
+	e.hash(gDst, -e.group()).emit()
 
 	Label("tail")
 	TESTQ(gLeft, gLeft)
@@ -105,8 +103,8 @@ func (e engine) end() {
 	RET()
 }
 
-// encipher does one group and moves on, with the steps strewn between the rounds.
-func (e engine) encipher(steps []func()) {
+// encipher does one group and moves on, with the instructions of hash strewn evenly between those of the rounds.
+func (e engine) encipher(hash strand) {
 	last := "last" + label()
 	e.spread(Mem{Base: gKeys}, e.r(rKey))
 	for i := range e.vectors {
@@ -115,18 +113,11 @@ func (e engine) encipher(steps []func()) {
 	CMPQ(gRounds, Imm(10))
 	JE(LabelRef(last))
 	for r := 1; r <= 4; r++ { // the rounds that a 256-bit key has more
-		e.round(gKeys, r)
+		e.round(gKeys, r, nil)
 	}
 	Label(last)
 	for r := -9; r < 0; r++ {
-		e.round(gLast, r)
-		if len(steps) > 0 {
-			steps[0]()
-			steps = steps[1:]
-		}
-	}
-	for _, step := range steps {
-		step()
+		e.round(gLast, r, hash.share(r+10, 9))
 	}
 	e.prefetch()
 	e.spread(Mem{Base: gLast}, e.r(rKey))
@@ -151,82 +142,81 @@ func (e engine) counter(i int) {
 	e.xor(e.r(rKey), e.r(i), e.r(i))
 }
 
-func (e engine) round(base GPPhysical, r int) {
+// round is one round of AES for all vectors, with the instructions of hash between.
+func (e engine) round(base GPPhysical, r int, hash strand) {
 	e.spread(Mem{Base: base, Disp: 16 * r}, e.r(rKey))
 	for i := range e.vectors {
 		VAESENC(e.r(rKey), e.r(i), e.r(i))
+		hash.share(i+1, e.vectors).emit()
 	}
 }
 
 // prefetch asks for the lines of the group that comes `ahead` later, if src goes so far.
 func (e engine) prefetch() {
 	for line := 0; line < e.group(); line += 64 {
-		LEAQ(Mem{Base: gSrc, Disp: ahead + line}, gAhead)
-		CMPQ(gAhead, gEnd)
-		CMOVQHI(gEnd, gAhead)
-		PREFETCHT0(Mem{Base: gAhead})
+		PREFETCHT0(Mem{Base: gSrc, Disp: ahead + line})
 	}
 }
 
-// hashSteps hashes the group at base+at into the accumulator, in pieces of like size. The vector that carries
-// the accumulator comes last, so that the group before may take its time.
-func (e engine) hashSteps(base GPPhysical, at int) (steps []func()) {
+// hash is the strand that hashes the group at base+at into the accumulator. The vector that carries the
+// accumulator comes last, so that the group before may take its time.
+func (e engine) hash(base GPPhysical, at int) (s strand) {
 	for i := e.vectors - 1; i >= 0; i-- {
-		steps = append(steps, func() {
-			e.load(Mem{Base: base, Disp: at + i*e.bytes}, i == 0)
-			e.multiply(gPowers, i, i == e.vectors-1)
-		})
+		s = append(s, e.load(Mem{Base: base, Disp: at + i*e.bytes}, i == 0)...)
+		s = append(s, e.multiply(gPowers, i, i == e.vectors-1)...)
 	}
-	return append(steps, e.reduce)
+	return append(s, e.reduce()...)
 }
 
 // load brings ciphertext into T0, byte-reversed, and adds the accumulator if it is the first.
-func (e engine) load(m Mem, first bool) {
-	e.move(m, e.r(rT0))
-	VPSHUFB(reverse, e.r(rT0), e.r(rT0))
-	if first {
-		e.xor(e.r(rAcc), e.r(rT0), e.r(rT0))
+func (e engine) load(m Mem, first bool) strand {
+	s := strand{
+		func() { e.move(m, e.r(rT0)) },
+		func() { VPSHUFB(reverse, e.r(rT0), e.r(rT0)) },
 	}
+	if first {
+		s = append(s, func() { e.xor(e.r(rAcc), e.r(rT0), e.r(rT0)) })
+	}
+	return s
 }
 
 // multiply adds the product of T0 and the powers of vector i to the sum, or starts the sum with it.
-func (e engine) multiply(base GPPhysical, i int, start bool) {
+func (e engine) multiply(base GPPhysical, i int, start bool) strand {
 	power := Mem{Base: base, Disp: i * e.bytes}
-	e.product(0x00, power, rT0, rLo, start)
-	e.product(0x11, power, rT0, rHi, start)
+	s := e.product(0x00, power, rLo, start)
+	s = append(s, e.product(0x11, power, rHi, start)...)
 	if !e.halves {
-		e.product(0x01, power, rT0, rMi, start)
-		e.product(0x10, power, rT0, rMi, false)
-		return
+		s = append(s, e.product(0x01, power, rMi, start)...)
+		return append(s, e.product(0x10, power, rMi, false)...)
 	}
-	VPSHUFD(U8(0x4e), e.r(rT0), e.r(rT1))
-	e.xor(e.r(rT1), e.r(rT0), e.r(rT0))
 	half := Mem{Base: base, Disp: e.group() + i/2*e.bytes}
-	e.product(uint64(i%2)<<4, half, rT0, rMi, start)
+	s = append(s,
+		func() { VPSHUFD(U8(0x4e), e.r(rT0), e.r(rT1)) },
+		func() { e.xor(e.r(rT1), e.r(rT0), e.r(rT0)) })
+	return append(s, e.product(uint64(i%2)<<4, half, rMi, start)...)
 }
 
-func (e engine) product(halves uint64, power Op, data, sum int, start bool) {
+// product adds the product of one half of T0 and one of power to sum.
+func (e engine) product(halves uint64, power Op, sum int, start bool) strand {
 	if start {
-		VPCLMULQDQ(U8(halves), power, e.r(data), e.r(sum))
-		return
+		return strand{func() { VPCLMULQDQ(U8(halves), power, e.r(rT0), e.r(sum)) }}
 	}
-	VPCLMULQDQ(U8(halves), power, e.r(data), e.r(rT1))
-	e.xor(e.r(rT1), e.r(sum), e.r(sum))
+	return strand{
+		func() { VPCLMULQDQ(U8(halves), power, e.r(rT0), e.r(rT1)) },
+		func() { e.xor(e.r(rT1), e.r(sum), e.r(sum)) },
+	}
 }
 
 // reduce ends a group: Montgomery's reduction, then the lanes are added.
-func (e engine) reduce() {
+func (e engine) reduce() (s strand) {
 	if e.halves {
-		e.xor3(e.r(rLo), e.r(rHi), e.r(rMi))
+		s = strand{func() { e.xor3(e.r(rLo), e.r(rHi), e.r(rMi)) }}
 	}
-	e.reduceSum()
-}
-
-func (e engine) reduceSum() {
-	for _, s := range [][2]int{{rLo, rMi}, {rMi, rHi}} {
-		VPCLMULQDQ(U8(0), polynomial, e.r(s[0]), e.r(rT0))
-		VPSHUFD(U8(0x4e), e.r(s[0]), e.r(rT1))
-		e.xor3(e.r(rT0), e.r(rT1), e.r(s[1]))
+	for _, f := range [][2]int{{rLo, rMi}, {rMi, rHi}} {
+		s = append(s,
+			func() { VPCLMULQDQ(U8(0), polynomial, e.r(f[0]), e.r(rT0)) },
+			func() { VPSHUFD(U8(0x4e), e.r(f[0]), e.r(rT1)) },
+			func() { e.xor3(e.r(rT0), e.r(rT1), e.r(f[1])) })
 	}
-	e.fold(rHi, rAcc)
+	return append(s, func() { e.fold(rHi, rAcc) })
 }

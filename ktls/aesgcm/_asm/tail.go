@@ -52,7 +52,8 @@ func (e engine) sealTail() {
 			e.xor(e.r(4+i), e.r(s), e.r(s))
 		}
 	}
-	e.reduceSum()
+	e.halves = false // the middle of the sum is whole
+	e.reduce().emit()
 }
 
 // sealOne hashes vector 0. The accumulator goes in with the first.
@@ -61,10 +62,10 @@ func (e engine) sealOne(sum [3]int) {
 	e.xor(e.r(rAcc), e.r(rT0), e.r(rT0))
 	e.clear(rAcc)
 	power := Mem{Base: gPow}
-	e.product(0x00, power, rT0, sum[0], false)
-	e.product(0x11, power, rT0, sum[2], false)
-	e.product(0x01, power, rT0, sum[1], false)
-	e.product(0x10, power, rT0, sum[1], false)
+	for i, halves := range []uint64{0x00, 0x01, 0x11} {
+		e.product(halves, power, sum[i], false).emit()
+	}
+	e.product(0x10, power, sum[1], false).emit()
 	ADDQ(U32(e.bytes), gPow)
 }
 
@@ -77,11 +78,11 @@ func (e engine) encipherOne() {
 	CMPQ(gRounds, Imm(10))
 	JE(LabelRef(last))
 	for r := 1; r <= 4; r++ {
-		e.round(gKeys, r)
+		e.round(gKeys, r, nil)
 	}
 	Label(last)
 	for r := -9; r < 0; r++ {
-		e.round(gLast, r)
+		e.round(gLast, r, nil)
 	}
 	e.spread(Mem{Base: gLast}, e.r(rKey))
 	e.xor(Mem{Base: gSrc}, e.r(rKey), e.r(rKey))
