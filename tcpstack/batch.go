@@ -22,18 +22,23 @@ const (
 )
 
 // A batch is the frames that a shard builds before it calls the link. While the link's ring is full the
-// batch is stuck: its frames own all their bytes and nothing is added until they are gone.
+// batch is stuck: nothing is added until its frames are gone. What they refer to stays: spans that an ACK
+// lets go meanwhile wait in limbo (see stream.BlockPool), and scratch is not used again before the link is
+// done with it.
 type batch struct {
 	frames []link.Frame
 	gather stream.Gather
 	caps   link.Caps
+	pool   *stream.BlockPool // counts the frames
+	async  asyncScratch
+	taken  uint64 // frames that the link took, since the start
 	stuck  bool
 	bytes  int           // payload in the frames
 	ip     wire.IPHeader // scratch
 }
 
-func (b *batch) init(caps link.Caps) {
-	b.caps = caps
+func (b *batch) init(caps link.Caps, pool *stream.BlockPool) {
+	b.caps, b.pool = caps, pool
 	b.frames = make([]link.Frame, 0, batchFrames)
 	b.gather.Init(make([]byte, batchScratch), batchPieces)
 }
@@ -60,6 +65,7 @@ func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, payloadLen int) []byte
 	n := wire.PutIP(head, h, tcpLen+payloadLen)
 	wire.PutTCP(head[n:], h, seg, payloadLen)
 	b.gather.Mark()
+	b.gather.Book = nil
 	return head
 }
 
@@ -67,21 +73,28 @@ func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, payloadLen int) []byte
 // 0. Where the device does not fill in the checksum, it is completed here.
 func (b *batch) commit(head []byte, gso int) {
 	ipLen := wire.HeaderLen(&b.ip)
-	f := link.Frame{Data: head, Pieces: b.gather.Pieces(), GSO: uint16(gso)}
+	f := link.Frame{
+		Data: head, Pieces: b.gather.Pieces(), GSO: uint16(gso), Seal: b.gather.Sealings(), Book: b.gather.Book,
+	}
 	if b.caps.TxChecksum {
 		f.Csum, f.CsumStart, f.CsumOffset = link.CsumPartial, uint16(ipLen), wire.ChecksumOffset
 	} else {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
 	}
 	b.bytes += b.gather.Len()
+	b.push(f)
+}
+
+func (b *batch) push(f link.Frame) {
 	b.frames = append(b.frames, f)
+	b.pool.FrameBuilt(len(f.Pieces) > 0)
 }
 
 // add puts a finished packet into the batch, copying it.
 func (b *batch) add(packet []byte) {
 	head := b.gather.Scratch(len(packet))
 	copy(head, packet)
-	b.frames = append(b.frames, link.Frame{Data: head})
+	b.push(link.Frame{Data: head})
 }
 
 // maxPayload is the most payload of one frame to this peer, in whole segments of mss bytes.
@@ -97,41 +110,74 @@ func (b *batch) maxPayload(flow *wire.Flow, mss int) int {
 // maxHeaders bounds the IP and TCP headers that the stack writes: 40 + 60.
 const maxHeaders = 100
 
-// sent drops the first n frames, which the link took. The rest become the batch's own: until they go,
-// ACKs may release the memory that they point to.
+// sent drops the first n frames, which the link took.
 func (b *batch) sent(n int) {
-	if n == len(b.frames) {
-		clear(b.frames)
-		b.frames = b.frames[:0]
-		b.gather.Reset()
-		b.bytes, b.stuck = 0, false
-		return
-	}
+	b.taken += uint64(n)
 	rest := b.frames[n:]
-	if !b.stuck {
-		for i := range rest {
-			own(&rest[i])
-		}
-		b.gather.Reset()
-		b.stuck = true
-	}
 	copy(b.frames, rest)
 	clear(b.frames[len(rest):])
 	b.frames = b.frames[:len(rest)]
+	if b.stuck = len(rest) > 0; b.stuck {
+		return
+	}
+	b.bytes = 0
+	if b.caps.TxCopies {
+		b.gather.Reset()
+	} else {
+		b.gather.Next()
+	}
 }
 
-// own copies everything the frame points to. The ring is full, so the copy costs nobody any time.
-func own(f *link.Frame) {
-	buf := make([]byte, 0, f.Len())
-	buf = append(buf, f.Data...)
-	for _, p := range f.Pieces {
-		buf = append(buf, p...)
+// drop forgets the frames: the link is gone.
+func (b *batch) drop() {
+	clear(b.frames)
+	b.frames, b.stuck = b.frames[:0], false
+}
+
+// An asyncScratch is the scratch memory that a device which completes later may still be reading.
+type asyncScratch struct {
+	busy []usedScratch // oldest first
+	idle [][]byte
+}
+
+type usedScratch struct {
+	buf   []byte
+	until uint64 // frames done
+}
+
+// maxScratches bounds the scratch of a shard, 2 MiB: beyond, output waits for the device.
+const maxScratches = 8
+
+// reap takes note that the device is done with the first `done` frames, and takes fresh scratch when this one is
+// used up.
+func (b *batch) reap(done uint64) {
+	b.pool.FramesDone(done)
+	a := &b.async
+	for len(a.busy) > 0 && a.busy[0].until <= done {
+		a.idle = append(a.idle, a.busy[0].buf)
+		copy(a.busy, a.busy[1:])
+		a.busy = a.busy[:len(a.busy)-1]
 	}
-	head := len(f.Data)
-	f.Data = buf[:head:head]
-	if len(buf) > head {
-		f.Pieces = [][]byte{buf[head:]}
-	} else {
-		f.Pieces = nil
+	if b.stuck || len(b.frames) > 0 || b.gather.Free() >= frameScratch {
+		return
 	}
+	if done == b.pool.Built() { // nobody reads it: it stays in cache
+		b.gather.Reset()
+		return
+	}
+	if len(a.idle) == 0 {
+		if len(a.busy)+1 >= maxScratches {
+			return
+		}
+		a.idle = append(a.idle, make([]byte, batchScratch))
+	}
+	last := len(a.idle) - 1
+	old := b.gather.SwapScratch(a.idle[last])
+	a.idle = a.idle[:last]
+	a.busy = append(a.busy, usedScratch{old, b.pool.Built()})
+}
+
+// waits reports whether something will be free when the device is done with more frames.
+func (b *batch) waits() bool {
+	return !b.caps.TxCopies && (b.pool.Captives() > 0 || len(b.async.busy) > 0)
 }

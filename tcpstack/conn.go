@@ -5,6 +5,7 @@ import (
 
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
@@ -56,7 +57,8 @@ type Conn struct {
 
 	limits limits
 	count  counters
-	trace  *recorder // nil: not under trace
+	book   *ledger.Book // nil: nothing was sent yet
+	trace  *recorder    // nil: not under trace
 
 	listener *Listener // where it came from; nil: active open
 

@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"ocaserve/tcpstack/ledger"
 	"time"
 
 	"ocaserve/tcpstack/mono"
@@ -80,10 +81,13 @@ func (c *Conn) ackSent(now mono.Time, seg *wire.Segment, ack int64, dup bool) {
 	before.marked, before.echo = c.ecnMarked(seg, out.Delivered)
 	c.count.deliveredCE += c.segments(before.marked)
 	c.countRecovery(&out)
+	if out.DSACK.To > 0 {
+		c.book.Add(ledger.Wasted, int(out.DSACK.Len()))
+	}
 	if out.Acked > 0 {
 		c.freeAcked(now, ack)
 	}
-	if c.cc == nil { // the ACK of our FIN led to TIME-WAIT
+	if c.cc == nil || c.gone { // the ACK of our FIN led to TIME-WAIT, or to the end
 		return
 	}
 	c.react(now, &out, before)
@@ -100,7 +104,7 @@ func (c *Conn) freeAcked(now mono.Time, ack int64) {
 		c.noteWindow()
 	}
 	end := c.queue.End()
-	c.queue.Ack(min(ack, end))
+	c.book.Add(ledger.Acked, int(c.queue.Ack(min(ack, end))))
 	if !c.snd.finSent || ack <= end {
 		return
 	}

@@ -96,7 +96,6 @@ func (c *Conn) finish(err error) {
 	}
 	c.stopTimers()
 	c.arm()
-	c.shard.settle()
 	c.queue.Drop()
 	c.dropFunctions()
 	c.shard.remove(c)

@@ -223,9 +223,12 @@ func (c *Conn) outputMTUProbe(now mono.Time, waiting int64) (sent, wait bool) {
 	if n <= 0 {
 		return false, n < 0
 	}
+	from := c.rec.Next()
+	if c.uniform(from, from+n) < from+n {
+		return false, false // one segment cannot carry this: the probe's turn comes
+	}
 	switch c.mayLeave(now, n) {
 	case n:
-		from := c.rec.Next()
 		return c.transmitMTUProbe(now, stream.Range{From: from, To: from + n}), true
 	case 0:
 		return false, true // the pacer's timer runs

@@ -63,10 +63,12 @@ func (c *Conn) outputNew(now mono.Time) bool {
 	if n = c.mayLeave(now, n); n == 0 {
 		return false
 	}
+	uniform := c.uniform(from, from+n) - from
 	nagle := !c.opt.noDelay && !c.state.sentFin()
 	if n > int64(c.snd.mss) && (n < waiting || nagle) { // whole segments, unless it is the end
 		n -= n % int64(c.snd.mss)
 	}
+	n = min(n, uniform)
 	if c.idleRestart(now) {
 		n = min(n, max(c.cc.Window(), int64(c.snd.mss)))
 	}
@@ -171,6 +173,8 @@ func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
 	b := &c.shard.batch
 	f := b.begin(&c.flow, seg, int(to-from))
 	if to > from {
+		c.bookSent(from, to)
+		b.gather.Book = c.book
 		c.queue.Gather(&b.gather, from, to)
 		c.shard.stats.BytesSent += uint64(to - from)
 	}

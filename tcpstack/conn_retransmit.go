@@ -17,7 +17,7 @@ func (c *Conn) outputProbe(now mono.Time) bool {
 	if end := c.queue.End(); !isNew && r.Len() > 0 && r.From == end {
 		r.From = max(end-int64(c.snd.mss), c.rec.Una())
 	}
-	if r.Len() == 0 || !c.transmit(now, r.From, r.To) {
+	if r.To = c.uniform(r.From, r.To); r.Len() == 0 || !c.transmit(now, r.From, r.To) {
 		return false
 	}
 	c.shard.stats.LossProbes++
@@ -54,5 +54,9 @@ func (c *Conn) outputRetransmit(now mono.Time) bool {
 		r, ok = c.rec.Rescue(int64(c.snd.mss))
 		why = trace.CauseRescue
 	}
-	return ok && c.transmit(now, r.From, r.To) && c.wasSent(now, r, why)
+	if !ok {
+		return false
+	}
+	r.To = c.uniform(r.From, r.To)
+	return c.transmit(now, r.From, r.To) && c.wasSent(now, r, why)
 }

@@ -109,3 +109,21 @@ func TestNeedlessProbe(t *testing.T) {
 		t.Errorf("window %d after %d, %d recoveries, %d D-SACKs", w, window, p.s.stats.Recoveries, p.s.stats.DSACKsReceived)
 	}
 }
+
+// RFC 2883 section 4 on the ACK of our FIN in LAST-ACK: the connection ends with it, and there is nothing left
+// that the D-SACK could teach.
+func TestDSACKWithTheLastACK(t *testing.T) {
+	p := newPeer(t, Config{Functions: FunctionsRack})
+	p.open(synOptions())
+	p.write(1000)
+	p.wantData(1, 1000, 1)
+	p.advance(300 * time.Millisecond)
+	p.wantData(1, 1000, 1) // the probe, needless
+	p.send(sg{flags: fFA, seq: 1, ack: 1001})
+	p.skip()
+	p.do(func(c *Conn) { c.CloseWrite() })
+	p.want(sg{flags: fFA, seq: 1001, ack: 2})
+	p.wantState(StateLastAck)
+	p.send(sg{flags: fA, seq: 2, ack: 1002, opt: p.sack(1, 1001)})
+	p.wantState(StateClosed)
+}

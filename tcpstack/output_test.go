@@ -109,7 +109,7 @@ func TestEqualShares(t *testing.T) {
 		if !tso {
 			caps.TSO4, caps.TSO6 = false, false
 		}
-		p.b.batch.init(caps)
+		p.b.batch.init(caps, &p.b.blocks)
 		segments := []int{1460, 200, 536, 1000, 1460}
 		got := fill(t, p, wire, segments, 400*time.Millisecond)
 		least, most, sum := int64(math.MaxInt64), int64(0), int64(0)

@@ -34,6 +34,7 @@ type cable struct {
 	to    *cable
 	queue []flying
 	drop  func(f *link.Frame) bool
+	next  func() mono.Time // when a device around the cable has something to do; nil: there is none
 }
 
 type flying struct {
@@ -76,10 +77,14 @@ func (w *cable) Receive(frames []link.Frame) (int, error) {
 }
 
 func (w *cable) deadline() mono.Time {
-	if len(w.queue) == 0 {
-		return mono.Never
+	at := mono.Never
+	if w.next != nil {
+		at = w.next()
 	}
-	return w.queue[0].at
+	if len(w.queue) > 0 {
+		at = min(at, w.queue[0].at)
+	}
+	return at
 }
 
 func newPair(t testing.TB, cfg Config) *pair {

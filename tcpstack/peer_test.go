@@ -153,7 +153,7 @@ func newPeerAt(t testing.TB, cfg Config, local, remote netip.Addr) *peer {
 	t.Helper()
 	p := &peer{t: t, now: mono.Time(time.Hour), iss: 0xfffffff0, win: 65535, host: &host{}}
 	clock := func() mono.Time { return p.now }
-	p.dev = &wireTap{caps: link.Caps{MTU: 1500, TSO4: true, TSO6: true, MaxGSO: 65535}, room: -1, t: t, now: clock}
+	p.dev = &wireTap{caps: link.Caps{MTU: 1500, TSO4: true, TSO6: true, MaxGSO: 65535, TxCopies: true}, room: -1, t: t, now: clock}
 	p.tsOf = func() uint32 { return uint32(p.now/1e6) + 7 }
 	cfg.Addrs, cfg.Clock = append(cfg.Addrs, local), clock
 	if cfg.Functions == "" {

@@ -295,8 +295,8 @@ func TestStuckRing(t *testing.T) {
 		}
 		p.put(sg{flags: fA, seq: 1, ack: 14601}) // the peer claims to have it all
 		step()
-		if released != 10 || p.s.stats.QueueStopped == 0 {
-			t.Fatalf("%d spans released, stopped %d times", released, p.s.stats.QueueStopped)
+		if held := p.s.blocks.Captives(); released+held != 10 || held == 0 || p.s.stats.QueueStopped == 0 {
+			t.Fatalf("%d spans released, %d held for the ring, stopped %d times", released, held, p.s.stats.QueueStopped)
 		}
 		p.now += mono.Time(time.Millisecond)
 		for i := range int64(10) {
@@ -312,6 +312,9 @@ func TestStuckRing(t *testing.T) {
 		p.host.wrote = 14600
 		p.write(10)
 		p.wantData(14601, 10, 1)
+		if released != 10 || p.s.blocks.Captives() != 0 {
+			t.Fatalf("%d spans released in the end", released)
+		}
 	}
 }
 

@@ -3,8 +3,10 @@ package tcpstack
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"ocaserve/pacing"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
@@ -24,7 +26,9 @@ type Shard struct {
 	stack *Stack
 	id    int
 	dev   link.Device
-	now   mono.Time // of the current turn
+	// completer is dev, if it reads frames after it took them; nil: it copies them.
+	completer link.Completer
+	now       mono.Time // of the current turn
 
 	flows    map[wire.Flow]*Conn
 	all      []*Conn // the same connections in a list, for walks
@@ -54,6 +58,7 @@ type Shard struct {
 	echoes   tokenBucket
 
 	stats   ShardStats
+	book    ledger.Book // sums of the connections' books
 	tracing *shardTrace // nil: no trace is running
 	local   any         // what the application keeps per shard
 	stopped bool
@@ -124,6 +129,9 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 		return false, err
 	}
 	busy = n > 0
+	if s.completer != nil {
+		s.reap()
+	}
 	for l := s.inbox.take(); l != nil; l = l.next {
 		l.m.Run(s)
 		busy = true
@@ -139,8 +147,16 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 
 // Deadline is when the shard has to take its next turn, if nothing arrives before.
 func (s *Shard) Deadline() mono.Time {
-	return min(s.wheel.Next(), s.syns.Deadline(), s.egress.wake)
+	d := min(s.wheel.Next(), s.syns.Deadline(), s.egress.wake)
+	if s.batch.waits() {
+		d = min(d, s.now.Add(reapDelay))
+	}
+	return d
 }
+
+// reapDelay is how soon a shard that sleeps looks what the device has completed: pages must not stay pinned for
+// long, and it is not worth a wake-up of its own.
+const reapDelay = time.Millisecond
 
 func fireTimer(t *pacing.Timer) {
 	c := t.User.(*Conn)
@@ -230,4 +246,25 @@ func (s *Shard) close() {
 		s.deliver()
 	}
 	s.flush() //nolint:errcheck // the link may be gone already
+	s.waitForDevice()
+}
+
+// waitForDevice lets go of what the device still read when the stack stopped. What it has not completed after a
+// second stays pinned: a leak is better than memory that changes while it is read.
+func (s *Shard) waitForDevice() {
+	s.batch.drop()
+	built := s.blocks.Built()
+	if s.completer == nil {
+		s.batch.reap(built)
+		return
+	}
+	for end := s.stack.cfg.Clock().Add(time.Second); s.completer.Completed() < s.batch.taken; {
+		now := s.stack.cfg.Clock()
+		if now >= end || s.dev.Wait(now.Add(reapDelay)) != nil {
+			break
+		}
+	}
+	if s.completer.Completed() >= s.batch.taken {
+		s.batch.reap(built)
+	}
 }

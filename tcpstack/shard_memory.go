@@ -11,10 +11,10 @@ var ErrNoMemory = errors.New("connection aborted: the stack is out of memory, an
 
 // An account is the memory budget of a shard. In it is what peers can make the shard hold:
 //
-//   - send queues: the charges of spans appended and not yet acknowledged (see stream.Charger), and their rings;
+//   - send queues: the charges of spans appended and not yet acknowledged (see stream.Charger), or acknowledged and
+//     still in the link's ring, and the queues' rings;
 //   - reassembly: whole blocks, however few bytes are in them;
-//   - connections, in TIME-WAIT too;
-//   - frames that a full ring has refused, which own their bytes.
+//   - connections, in TIME-WAIT too.
 //
 // The SYN cache and the batch have a fixed size. A control segment is built in the batch, so that ACKs and RSTs
 // need none of it. As usage rises,
@@ -66,11 +66,7 @@ func (c *Config) divideMemory(shards int) {
 
 // memoryUsed is the account, in bytes.
 func (s *Shard) memoryUsed() int64 {
-	n := int64(s.blocks.InUse()) + s.blocks.Queued() + int64(len(s.flows))*connCharge
-	if s.batch.stuck {
-		n += int64(s.batch.bytes)
-	}
-	return n
+	return int64(s.blocks.InUse()) + s.blocks.Queued() + int64(len(s.flows))*connCharge
 }
 
 // underPressure reports whether memory is short.

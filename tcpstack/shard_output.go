@@ -16,8 +16,7 @@ const headerCost = 52
 // Connections stand in the line of those with something to send until they have nothing, or may not send
 // it. When the ring is full everybody keeps their place and what is left of their turn, so that nobody
 // runs when it frees up. What a link has taken is out of a connection's account only when its bytes have
-// been acknowledged; while it is in the ring the memory is the link's copy (see link.Caps.TxCopies), or
-// the batch's own, which is charged to the shard.
+// been acknowledged, and out of the shard's when the link is done with them too.
 func (s *Shard) output() (bool, error) {
 	moved, err := s.flush()
 	budget := outputBudget
@@ -82,11 +81,15 @@ func (s *Shard) flush() (bool, error) {
 	}
 	s.stats.FramesSent += uint64(n)
 	s.batch.sent(n)
+	s.reap()
 	return n > 0, err
 }
 
-// settle makes sure that no frame of the batch points to memory of a connection's queue: it is called
-// before a queue is dropped, since what is released may be written anew before the link has copied it.
-func (s *Shard) settle() {
-	s.flush() //nolint:errcheck // a dead link is reported by the loop's own next call
+// reap lets go what the link is done with.
+func (s *Shard) reap() {
+	done := s.batch.taken
+	if s.completer != nil {
+		done = s.completer.Completed()
+	}
+	s.batch.reap(done)
 }

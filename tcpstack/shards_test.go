@@ -19,7 +19,7 @@ func TestTwoShards(t *testing.T) {
 	taps := []*wireTap{}
 	devs := []link.Device{}
 	for range 2 {
-		d := &wireTap{caps: link.Caps{MTU: 1500}, room: -1, t: t, now: func() mono.Time { return now }}
+		d := &wireTap{caps: link.Caps{MTU: 1500, TxCopies: true}, room: -1, t: t, now: func() mono.Time { return now }}
 		taps, devs = append(taps, d), append(devs, d)
 	}
 	st, err := New(Config{Addrs: []netip.Addr{addrA}, MTUProbing: MTUProbeOff, Clock: func() mono.Time { return now }}, devs)

@@ -143,7 +143,12 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 		echoes: tokenBucket{rate: 1000},
 	}
 	s.mem = account{budget: st.cfg.MemoryBudget, waiting: connList{link: memLink}}
-	s.batch.init(caps)
+	if s.completer, _ = dev.(link.Completer); caps.TxCopies {
+		s.completer = nil
+	} else if s.completer == nil {
+		return nil, fmt.Errorf("tcpstack: queue %d: the device neither copies frames nor says when it is done with them", id)
+	}
+	s.batch.init(caps, &s.blocks)
 	s.blocks.Init(stream.PoolConfig{MaxBytes: st.cfg.MaxReassembly})
 	s.syns = syn.NewCache(syn.Config{Entries: st.cfg.MaxHalfOpen, Key: st.cfg.Secret})
 	s.cookies = syn.NewCookies(st.cfg.Secret, st.isn)

@@ -28,7 +28,7 @@ func TestNoStallBeyondRTO(t *testing.T) {
 			Clock: func() mono.Time { return p.now },
 		})
 		p.b.dev = bad.Queues()[0]
-		p.b.batch.init(p.b.dev.Caps())
+		p.b.batch.init(p.b.dev.Caps(), &p.b.blocks)
 		client, server := p.connect()
 		data := pattern(2_000_000, seed)
 		server.send, server.close = data, true

@@ -95,8 +95,8 @@ type Device interface {
 	Wake()
 }
 
-// A Completer is a device that goes on reading the memory of a frame after Transmit has taken it: headers,
-// pieces, and the records to be sealed.
+// A Completer is a device that goes on reading the memory of a frame after Transmit has taken it: headers, the
+// bytes of pieces, and the records to be sealed. The slices Pieces and Seal themselves are the shard's again.
 type Completer interface {
 	Device
 	// Completed is how many of the frames taken since the start the device is done with: they complete in

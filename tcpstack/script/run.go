@@ -188,7 +188,7 @@ func (r *runner) ready() {
 	}
 	clock := func() mono.Time { return r.now }
 	r.dev = &device{
-		caps: link.Caps{MTU: r.config.mtu, TSO4: true, TSO6: true, MaxGSO: 65535}, now: clock,
+		caps: link.Caps{MTU: r.config.mtu, TSO4: true, TSO6: true, MaxGSO: 65535, TxCopies: true}, now: clock,
 		mss: r.mssOf, note: r.noteSent,
 	}
 	st, err := tcpstack.New(tcpstack.Config{

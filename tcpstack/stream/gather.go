@@ -37,6 +37,20 @@ func (g *Gather) Reset() {
 	g.mark, g.length, g.markSeal = 0, 0, 0
 }
 
+// Next forgets all pieces, but keeps what was taken of the scratch: whoever took the last batch still reads it.
+func (g *Gather) Next() {
+	used := g.scratch
+	g.Reset()
+	g.scratch = used
+}
+
+// SwapScratch gives g other scratch memory and returns what it had.
+func (g *Gather) SwapScratch(scratch []byte) (old []byte) {
+	old = g.scratch
+	g.scratch = scratch[:0]
+	return old
+}
+
 // Mark begins a new frame: Pieces and Len speak of what is added after it.
 func (g *Gather) Mark() { g.mark, g.length, g.markSeal = len(g.pieces), 0, len(g.sealings) }
 

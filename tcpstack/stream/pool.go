@@ -33,7 +33,8 @@ type BlockPool struct {
 	tables  arrays[*block]
 	strays  []*strays
 	refused uint64
-	queued  int64 // what send queues hold, in bytes
+	queued  int64 // what send queues hold, in bytes, and what is in limbo
+	limbo   limbo
 }
 
 // Init sets the bounds. It is called once, before the first use.
@@ -59,8 +60,8 @@ func NewBlockPool(c PoolConfig) *BlockPool {
 // InUse is the receive memory held by streams, in bytes.
 func (p *BlockPool) InUse() int { return p.inUse * BlockSize }
 
-// Queued is the memory that the send queues hold, in bytes: the charges of their spans (see Charger) and the
-// rings that these stand in.
+// Queued is the memory that the send queues hold, in bytes: the charges of their spans (see Charger), of those too
+// that wait for the link to be done with them, and the rings that they stand in.
 func (p *BlockPool) Queued() int64 { return p.queued }
 
 // Idle is the receive memory on the free list, in bytes.

@@ -136,6 +136,24 @@ func (q *SendQueue) Ack(to int64) int64 {
 	return acked
 }
 
+// Uniform is where the bytes from `from` on, up to `to`, cease to be of one kind: left to a sealing device, or
+// not. The range must lie within [Start, End).
+func (q *SendQueue) Uniform(from, to int64) int64 {
+	i := q.find(from)
+	first := offloads(q.at(i).span)
+	for i++; i < q.n && q.at(i).from < to; i++ {
+		if e := q.at(i); offloads(e.span) != first {
+			return e.from
+		}
+	}
+	return to
+}
+
+func offloads(s Span) bool {
+	o, ok := s.(Offloader)
+	return ok && o.Offload()
+}
+
 // pop takes the first span out and releases it. The span goes last: the queue is consistent by then, should
 // the span's owner look at it.
 func (q *SendQueue) pop() {
@@ -147,8 +165,7 @@ func (q *SendQueue) pop() {
 	*e = queued{}
 	q.head = (q.head + 1) & uint32(len(q.ring)-1)
 	q.n--
-	q.pool.queued -= chargeOf(s, int(n))
-	s.Release()
+	q.pool.letGo(s, chargeOf(s, int(n)))
 }
 
 // Drop releases every span: the connection is gone. Start and End become equal and nothing can be gathered
