@@ -1,0 +1,221 @@
+package nicoffload
+
+import (
+	"sync/atomic"
+
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
+)
+
+// post writes the descriptors of one frame; false: there is no room for them. It is the transmit path of mlx5's
+// en_accel/ktls_tx.c: check the frame against the context's place, post what rebuilds the cipher's state if it is
+// out of sequence, post the frame.
+func (d *Device) post(f *link.Frame, now mono.Time) bool {
+	payload := size(f.Pieces)
+	segments := d.hostSegments(f, payload)
+	if segments > len(d.ring.descs) {
+		return d.dropped(&d.count.dropped)
+	}
+	need := segments
+	if len(f.Seal) > 0 {
+		need++ // a dump
+	}
+	if !d.room(need) {
+		d.want = need
+		return false
+	}
+	resync := false
+	if len(f.Seal) > 0 {
+		if why := d.resolve(f, payload, now); why != nil {
+			return d.dropped(why)
+		}
+		var ok bool
+		if resync, ok = d.synchronise(&f.Seal[0]); !ok {
+			return d.dropped(&d.count.dropNoSyncData)
+		}
+		d.countSealed(f, payload, resync)
+	}
+	f.Book.Add(ledger.Fetched, payload)
+	if segments > 1 {
+		d.cutOnHost(f, payload, resync)
+	} else {
+		d.fill(f, d.runs, payload, resync)
+	}
+	d.finish()
+	d.runs = d.runs[:0]
+	return true
+}
+
+// dropped takes a frame that is not sent: it completes in its turn. TCP sends its payload again, and by then the
+// record layer has learnt from Health to seal it itself.
+func (d *Device) dropped(why *atomic.Uint64) bool {
+	d.runs = d.runs[:0]
+	if !d.room(1) {
+		d.want = 1
+		return false
+	}
+	why.Add(1)
+	d.next().op = opNop
+	d.finish()
+	return true
+}
+
+// finish ends the frame whose last descriptor was just written.
+func (d *Device) finish() {
+	e := d.ring.desc(d.posted - 1)
+	d.taken++
+	e.frames = d.taken
+	for i := range d.runs {
+		d.runs[i].ctx.last = d.posted
+	}
+}
+
+// resolve finds the contexts of f's runs and puts them into d.runs. If f must not be sent it returns the counter
+// of the reason.
+func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint64 {
+	for i := range f.Seal {
+		s := &f.Seal[i]
+		c := d.table.find(s.Record.Context())
+		if c == nil || c.dying {
+			return &d.count.dropBypassReq
+		}
+		r := run{ctx: c, record: s.Record, number: s.Record.Number(), length: s.Record.Len(), from: s.From, to: s.To}
+		d.runs = append(d.runs, r)
+		if c.lost || !d.set(c) || !c.fits(r.length) || !d.follows(i) {
+			c.lost = c.lost || c.ready == 0
+			return &d.count.dropNoSyncData
+		}
+		payload -= r.to - r.from
+		c.used = now
+		d.table.touch(c)
+	}
+	if payload != 0 {
+		d.runs[0].ctx.lost = true
+		return &d.count.dropNoSyncData
+	}
+	return nil
+}
+
+// follows reports whether run i lies within its record and begins where the run before ends. Runs are neighbours
+// in the stream, so that all but the first begin a record, and all but the last end one.
+func (d *Device) follows(i int) bool {
+	r := &d.runs[i]
+	if r.from < 0 || r.from >= r.to || r.to > r.length {
+		return false
+	}
+	return i == 0 || r.from == 0 && d.runs[i-1].to == d.runs[i-1].length
+}
+
+// synchronise compares the frame's place with that of the context of its first run. Where they differ, it posts
+// what lies in the record before the frame, for the adapter to read and to rebuild its state from; a frame that
+// begins with a record needs no more than the record's number. It reports whether the frame was out of sequence.
+func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
+	r := &d.runs[0]
+	if c := r.ctx; c.number != r.number || c.off != r.from {
+		resync = true
+		d.count.ooo.Add(1)
+		switch {
+		case r.from == 0:
+			d.count.skipNoSyncData.Add(1)
+		case !d.dump(s, r):
+			c.lost = true
+			return true, false
+		}
+	}
+	for i := range d.runs {
+		d.runs[i].proceed()
+	}
+	return resync, true
+}
+
+// proceed moves the driver's idea of the place behind the run.
+func (r *run) proceed() {
+	r.ctx.number, r.ctx.off = r.number, r.to
+	if r.to == r.length {
+		r.ctx.number, r.ctx.off = r.number+1, 0
+	}
+}
+
+// dump posts the plaintext of the record before byte r.from.
+func (d *Device) dump(s *stream.Sealing, r *run) bool {
+	e := d.ring.desc(d.posted)
+	g := e.gather()
+	s.Record.Plain(g, 0, r.from)
+	if g.Len() != r.from {
+		return false
+	}
+	d.posted++
+	e.op, e.payload, e.frames = opDump, r.from, d.taken
+	e.pieces = append(e.pieces[:0], g.Pieces()...)
+	e.runs = append(e.runs[:0], run{ctx: r.ctx, number: r.number, length: r.length, to: r.from})
+	d.count.dumpPackets.Add(1)
+	d.count.dumpBytes.Add(uint64(r.from))
+	return true
+}
+
+// countSealed books a frame that the adapter is to seal.
+func (d *Device) countSealed(f *link.Frame, payload int, resync bool) {
+	d.count.encryptedPackets.Add(uint64(packets(f.GSO, payload)))
+	d.count.encryptedBytes.Add(uint64(payload))
+	f.Book.Add(ledger.SealedNIC, payload)
+	if !resync {
+		return
+	}
+	d.count.resyncBytes.Add(uint64(payload))
+	f.Book.Add(ledger.Refetched, d.runs[0].from)
+}
+
+// fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload.
+func (d *Device) fill(f *link.Frame, runs []run, payload int, resync bool) {
+	e := d.next()
+	e.op, e.resync, e.payload, e.frames = opFrame, resync, payload, d.taken
+	e.gso, e.csum, e.csumStart, e.csumOffset = f.GSO, f.Csum, f.CsumStart, f.CsumOffset
+	if len(f.Data) <= maxInline {
+		e.data = append(e.inline[:0], f.Data...)
+	} else {
+		e.data = f.Data
+	}
+	e.pieces = append(e.pieces[:0], f.Pieces...)
+	e.runs = append(e.runs[:0], runs...)
+	d.countOffloads(f, e)
+	d.expect(e)
+}
+
+// countOffloads counts what the adapter is asked to do with a frame, and does itself what is switched off.
+func (d *Device) countOffloads(f *link.Frame, e *desc) {
+	d.count.packets.Add(uint64(packets(e.gso, e.payload)))
+	d.count.bytes.Add(uint64(len(e.data) + e.payload))
+	if e.gso > 0 {
+		d.count.tsoPackets.Add(1)
+		d.count.tsoBytes.Add(uint64(e.payload))
+	}
+	if e.csum != link.CsumPartial {
+		d.count.csumNone.Add(1)
+		return
+	}
+	if d.nif.features.has(txCsum) || len(e.runs) > 0 {
+		d.count.csumPartial.Add(1) // of what the adapter seals only the adapter can make the sum
+		return
+	}
+	d.count.csumNone.Add(1)
+	d.fillChecksum(f, e)
+}
+
+// size is the number of bytes in pieces.
+func size(pieces [][]byte) int {
+	n := 0
+	for _, p := range pieces {
+		n += len(p)
+	}
+	return n
+}
+
+// packets is how many packets a frame is on the wire.
+func packets(gso uint16, payload int) int {
+	if gso == 0 || payload == 0 {
+		return 1
+	}
+	return (payload + int(gso) - 1) / int(gso)
+}

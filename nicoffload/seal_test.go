@@ -1,0 +1,115 @@
+package nicoffload
+
+import (
+	"fmt"
+	"testing"
+
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/link/memory"
+)
+
+var kinds = []struct {
+	version uint16
+	keyLen  int
+}{{tls13, 16}, {tls13, 32}, {tls12, 16}, {tls12, 32}}
+
+func eachKind(t *testing.T, f func(t *testing.T, version uint16, keyLen int)) {
+	for _, k := range kinds {
+		t.Run(fmt.Sprintf("%#x/aes%d", k.version, 8*k.keyLen), func(t *testing.T) { f(t, k.version, k.keyLen) })
+	}
+}
+
+func TestInSequence(t *testing.T) {
+	eachKind(t, func(t *testing.T, version uint16, keyLen int) {
+		for _, tso := range []bool{true, false} {
+			r := newRig(t, rigConfig{cable: memory.Config{TSO: tso}})
+			s := r.open(newSession(t, version, keyLen, 5, 1, 16384, 0+1, 100, 16384, 5000))
+			v := newReceiver(t, s.wire)
+			for at := 0; at < len(s.wire); at += 14480 {
+				r.send(r.frame(s, at, min(at+14480, len(s.wire)), 1448, 4096))
+				r.turn()
+				v.take(r.arrived())
+			}
+			v.complete(0, len(s.wire))
+			r.wantStat("tx_tls_ooo", 0)
+			r.wantStat("tx_tls_encrypted_bytes", uint64(len(s.wire)))
+			if n := r.book.Sum(ledger.SealedNIC); n != uint64(len(s.wire)) {
+				t.Errorf("booked %d bytes as sealed, want %d", n, len(s.wire))
+			}
+			if done := r.dev.Completed(); done != r.dev.taken {
+				t.Errorf("%d frames of %d completed", done, r.dev.taken)
+			}
+		}
+	})
+}
+
+// Every way to cut a record into two frames.
+func TestAnySplit(t *testing.T) {
+	eachKind(t, func(t *testing.T, version uint16, keyLen int) {
+		r := newRig(t, rigConfig{})
+		for cut := 1; ; cut++ {
+			s := r.open(newSession(t, version, keyLen, 0, 2, 70, 3))
+			if cut == len(s.wire) {
+				break
+			}
+			v := newReceiver(t, s.wire)
+			r.send(r.frame(s, 0, cut, 1448, 7), r.frame(s, cut, len(s.wire), 1448, 7))
+			r.turn()
+			v.take(r.arrived())
+			v.complete(0, len(s.wire))
+			r.dev.DelContext(s.ctx)
+		}
+		r.wantStat("tx_tls_ooo", 0)
+		r.wantStat("tx_tls_ctx", 1)
+	})
+}
+
+// Every range of a record again, and new data after it.
+func TestRetransmission(t *testing.T) {
+	eachKind(t, func(t *testing.T, version uint16, keyLen int) {
+		r := newRig(t, rigConfig{})
+		s := r.open(newSession(t, version, keyLen, 9, 3, 60, 60))
+		whole := r.frame(s, 0, len(s.wire), 1448, 13)
+		for from := range len(s.wire) {
+			for _, to := range []int{from + 1, from + 17, from + 40, len(s.wire)} {
+				if to > len(s.wire) {
+					continue
+				}
+				v := newReceiver(t, s.wire)
+				r.send(whole, r.frame(s, from, to, 1448, 13), whole)
+				r.turn()
+				v.take(r.arrived())
+				v.complete(0, len(s.wire))
+			}
+		}
+		r.wantStat("tx_tls_drop_no_sync_data", 0)
+		r.wantStat("tx_tls_drop_lost_place", 0)
+	})
+}
+
+// What a retransmission costs on the bus: the record up to the place, and no more.
+func TestDumpBytes(t *testing.T) {
+	r := newRig(t, rigConfig{cable: memory.Config{TSO: true}})
+	s := r.open(newSession(t, tls13, 16, 0, 4, 16384, 16384))
+	first := s.records[0].length
+	r.send(r.frame(s, 0, 30000, 1448, 4096))
+	r.wantStat("tx_tls_dump_bytes", 0)
+	r.send(r.frame(s, first-1448, first, 1448, 4096)) // the end of the first record
+	r.wantStat("tx_tls_ooo", 1)
+	r.wantStat("tx_tls_dump_packets", 1)
+	r.wantStat("tx_tls_dump_bytes", uint64(first-1448))
+	r.wantStat("tx_tls_resync_bytes", 1448)
+	r.send(r.frame(s, 30000, len(s.wire), 1448, 4096)) // new data, in the middle of the second
+	r.wantStat("tx_tls_ooo", 2)
+	r.wantStat("tx_tls_dump_bytes", uint64(first-1448+30000-first))
+	r.send(r.frame(s, 0, 1448, 1448, 4096)) // the beginning of a record needs no more than its number
+	r.wantStat("tx_tls_ooo", 3)
+	r.wantStat("tx_tls_dump_packets", 2)
+	if n := r.book.Sum(ledger.Refetched); n != r.stat("tx_tls_dump_bytes") {
+		t.Errorf("booked %d bytes as fetched again, dumped %d", n, r.stat("tx_tls_dump_bytes"))
+	}
+	r.turn()
+	v := newReceiver(t, s.wire)
+	v.take(r.arrived())
+	v.complete(0, len(s.wire))
+}

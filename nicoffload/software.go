@@ -1,0 +1,122 @@
+package nicoffload
+
+import (
+	"encoding/binary"
+
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/stream"
+)
+
+// software seals records the way a host does: whole, with the standard AEAD. It shares nothing with the
+// adapter's cipher.
+type software struct {
+	plain  []byte
+	sealed []byte
+	nonce  [nonceLen]byte
+	aad    [13]byte
+	gather stream.Gather
+	ready  bool
+}
+
+// image appends wire bytes [from, to) of the sealed record r to dst.
+func (s *software) image(dst []byte, c *context, r stream.Record, from, to int) ([]byte, bool) {
+	if !s.ready {
+		s.gather.Init(make([]byte, dumpScratch), 16)
+		s.ready = true
+	}
+	s.gather.Reset()
+	r.Plain(&s.gather, 0, r.Len())
+	s.plain = s.plain[:0]
+	for _, p := range s.gather.Pieces() {
+		s.plain = append(s.plain, p...)
+	}
+	s.gather.Reset()
+	if len(s.plain) != r.Len() || !c.fits(r.Len()) {
+		return dst, false
+	}
+	if !s.seal(c, r.Number()) {
+		return dst, false
+	}
+	return append(dst, s.sealed[from:to]...), true
+}
+
+// seal makes s.sealed of s.plain.
+func (s *software) seal(c *context, number uint64) bool {
+	aead, err := newAEAD(c.raw[:c.rawLen])
+	if err != nil {
+		return false
+	}
+	header, body := s.plain[:headerLen], s.plain[c.prefixLen:len(s.plain)-tagLen]
+	s.nonce = c.iv
+	for i := range 8 { // RFC 8446 section 5.3; with a salt and zeros, RFC 5288 section 3
+		s.nonce[4+i] ^= byte(number >> (56 - 8*i))
+	}
+	aad := append(s.aad[:0], header...)
+	if c.version == tls12 { // RFC 5246 section 6.2.3.3
+		aad = binary.BigEndian.AppendUint64(s.aad[:0], number)
+		aad = append(aad, header[:3]...)
+		aad = binary.BigEndian.AppendUint16(aad, uint16(len(body)))
+	}
+	s.sealed = append(s.sealed[:0], s.plain[:c.prefixLen]...)
+	s.sealed = aead.Seal(s.sealed, s.nonce[:], body, aad)
+	return true
+}
+
+// An expectation is a frame as software would hand it to an adapter that can do nothing but send and, where the
+// descriptor asks for it, cut and sum: headers, and payload sealed by the host.
+type expectation struct {
+	head    []byte
+	payload []byte   // sealed by the host
+	pieces  [][]byte // payload; or the frame's own where nothing is sealed
+	sealed  bool
+}
+
+// frame is x as a frame, with the offloads that d asks for.
+func (x *expectation) frame(d *desc) link.Frame {
+	return link.Frame{
+		Data: x.head, Pieces: x.pieces,
+		GSO: d.gso, Csum: d.csum, CsumStart: d.csumStart, CsumOffset: d.csumOffset,
+	}
+}
+
+// expect notes what software would send in place of e, if e is one of those that are verified.
+func (d *Device) expect(e *desc) {
+	if !d.sampled(len(e.runs) > 0) {
+		return
+	}
+	x := &e.soft
+	x.head = append(x.head[:0], e.data...)
+	x.pieces, x.payload, x.sealed = append(x.pieces[:0], e.pieces...), x.payload[:0], len(e.runs) > 0
+	for i := range e.runs {
+		r, ok := &e.runs[i], false
+		if x.payload, ok = d.scratch.image(x.payload, r.ctx, r.record, r.from, r.to); !ok {
+			return
+		}
+	}
+	if x.sealed {
+		clear(x.pieces)
+		x.pieces = append(x.pieces[:0], x.payload)
+	}
+	e.want = x
+	d.count.verified.Add(1)
+}
+
+// sampled chooses the frames that are verified: the configured share, and all that an offload seals or finishes
+// which was found to be wrong and cannot be done without.
+func (d *Device) sampled(sealed bool) bool {
+	if sealed && d.nif.suspect.Load() != 0 {
+		return true
+	}
+	share := d.nif.verify.Load()
+	return share != 0 && uint64(d.rng.Uint32()) < share
+}
+
+// checkReceived verifies what the adapter vouches for, for the share that is verified.
+func (d *Device) checkReceived(f *link.Frame) {
+	if d.nif.verify.Load() == 0 || f.Csum != link.CsumValid || f.GSO != 0 || !d.sampled(false) || checksumRight(f.Data) {
+		return
+	}
+	f.Csum = link.CsumComplete
+	d.count.rxMismatch.Add(1)
+	d.nif.distrust(rxCsum, "vouched for a packet whose checksum is wrong")
+}

@@ -1,0 +1,172 @@
+package nicoffload
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/mono"
+)
+
+// A nic is the adapter's half of one queue. All of it belongs to the adapter's thread, but for what is atomic.
+type nic struct {
+	nif   *Interface
+	dev   *Device
+	inner link.Device
+	caps  link.Caps // of inner
+	ring  *txRing
+	rx    *rxRing
+
+	head    uint64 // the next descriptor
+	out     outbox
+	trash   [4096]byte // where the beginning of a record goes that is only read to rebuild the cipher's state
+	in      inbox
+	merging merging
+	wakeAt  mono.Time // when the budgets let the transmit ring go on; 0: they do
+	stall   stalled
+	faults  faulty
+	check   checker
+
+	sleep atomic.Uint32
+	alarm alarm
+	cpu   cpuClock
+	reset atomic.Bool // the watchdog wants the ring emptied
+	ended atomic.Bool // the thread is gone
+	fault atomic.Pointer[error]
+
+	count nicCounters
+}
+
+// The values of nic.sleep.
+const (
+	nicAwake   = iota
+	nicOnLink  // sleeps in the inner device's Wait
+	nicOnAlarm // sleeps until the shard has made room in the receive ring
+)
+
+// run is the adapter's thread.
+func (n *nic) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer n.nif.threads.Done()
+	n.cpu.start()
+	defer n.cpu.stop()
+	for {
+		if n.nif.closed.Load() {
+			n.end(errClosed)
+			return
+		}
+		busy, err := n.step(n.nif.cfg.Clock())
+		if err == nil && !busy {
+			err = n.rest()
+		}
+		if err != nil {
+			n.end(err)
+			return
+		}
+	}
+}
+
+// step takes one turn: what has arrived, then what is to be sent. It reports whether there was anything to do.
+func (n *nic) step(now mono.Time) (busy bool, err error) {
+	n.count.poll.Add(1)
+	if n.reset.Load() {
+		n.empty()
+		n.reset.Store(false)
+	}
+	received, err := n.receive(now)
+	if err != nil {
+		return false, err
+	}
+	sent, err := n.transmit(now)
+	return received || sent, err
+}
+
+// end gives up the ring: the thread reads nothing of it any more, and says so.
+func (n *nic) end(err error) {
+	n.fault.CompareAndSwap(nil, &err)
+	n.empty()
+	n.ended.Store(true)
+	n.dev.rouse(asleep)
+}
+
+// empty forgets all descriptors and completes them: memory must not stay with an adapter that does not go on.
+func (n *nic) empty() {
+	tail := n.ring.tail.Load()
+	n.count.resetDropped.Add(tail - n.out.done)
+	n.head = tail
+	n.out.forget()
+	n.faults.stopped = false
+	for ; n.out.done < tail; n.out.done++ {
+		n.ring.desc(n.out.done).release()
+	}
+	n.ring.complete(tail)
+	n.dev.rouse(asleepForRoom)
+}
+
+// failed is the error that ended the adapter; nil: none has.
+func (n *nic) failed() error {
+	if e := n.fault.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// rest sleeps until the link or the shard has something to do.
+func (n *nic) rest() error {
+	if n.in.left() > 0 {
+		n.restForRoom()
+		return nil
+	}
+	until := mono.Never
+	if n.wakeAt != 0 {
+		until = n.wakeAt
+	}
+	// As in Device.Wait: first say that the thread sleeps, then look whether it may.
+	n.sleep.Store(nicOnLink)
+	defer n.sleep.Store(nicAwake)
+	if n.posted() || n.nif.closed.Load() {
+		return nil
+	}
+	n.count.arm.Add(1)
+	return n.inner.Wait(until)
+}
+
+// posted reports whether there is a descriptor that the thread did not see, or an order.
+func (n *nic) posted() bool {
+	if n.reset.Load() {
+		return true
+	}
+	idle := n.out.empty() && n.wakeAt == 0 && !n.faults.stopped
+	return idle && n.ring.tail.Load() != n.head
+}
+
+// restForRoom sleeps while the receive ring is full. The link is not listened to: what arrives has no place, and
+// what waits for room there goes on when the shard has received.
+func (n *nic) restForRoom() {
+	n.alarm.quiet()
+	n.sleep.Store(nicOnAlarm)
+	defer n.sleep.Store(nicAwake)
+	if n.posted() || n.nif.closed.Load() || n.canPlace() {
+		return
+	}
+	n.count.arm.Add(1)
+	n.alarm.sleep(-1)
+}
+
+// doorbell tells the adapter that the tail of the ring has moved.
+func (n *nic) doorbell() {
+	switch n.sleep.Load() {
+	case nicOnLink:
+		n.inner.Wake()
+	case nicOnAlarm:
+		n.alarm.ring()
+	}
+}
+
+// roomToReceive tells the adapter that the shard has given receive buffers back.
+func (n *nic) roomToReceive() {
+	if n.sleep.Load() == nicOnAlarm {
+		n.alarm.ring()
+	}
+}
