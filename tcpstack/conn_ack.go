@@ -1,9 +1,9 @@
 package tcpstack
 
 import (
-	"ocaserve/tcpstack/ledger"
 	"time"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
