@@ -66,7 +66,7 @@ var statTable = []struct {
 	{"tx_tls_ooo", func(d *Device) *atomic.Uint64 { return &d.count.ooo }},
 	{"tx_tls_dump_packets", func(d *Device) *atomic.Uint64 { return &d.count.dumpPackets }},
 	{"tx_tls_dump_bytes", func(d *Device) *atomic.Uint64 { return &d.count.dumpBytes }},
-	{"tx_tls_resync_bytes", func(d *Device) *atomic.Uint64 { return &d.count.resyncBytes }}, // payload that came out of sequence
+	{"tx_tls_resync_bytes", func(d *Device) *atomic.Uint64 { return &d.count.resyncBytes }},         // payload that came out of sequence
 	{"tx_tls_skip_no_sync_data", func(d *Device) *atomic.Uint64 { return &d.count.skipNoSyncData }}, // out of sequence, and began a record: nothing to read
 	{"tx_tls_drop_no_sync_data", func(d *Device) *atomic.Uint64 { return &d.count.dropNoSyncData }},
 	{"tx_tls_drop_bypass_req", func(d *Device) *atomic.Uint64 { return &d.count.dropBypassReq }},
