@@ -407,64 +407,6 @@ func TestParseMode(t *testing.T) {
 	}
 }
 
-func wantPanic(t *testing.T, text string, f func()) {
-	t.Helper()
-	defer func() {
-		t.Helper()
-		if s, _ := recover().(string); !strings.Contains(s, text) {
-			t.Fatalf("panic %q, want %q", s, text)
-		}
-	}()
-	f()
-}
-
-// RFC 8446, 5.3; RFC 5116, 5.1.1: a nonce is used once.
-func TestGuard(t *testing.T) {
-	w, _ := pair(t, AES128GCM)
-	f := newFramer(t, ModeInline, w)
-	f.SetPolicy(RecordPolicy{Small: 1, Large: 1})
-	var q queue
-	if err := f.Append(&q, []stream.Piece{{Data: []byte("abc")}}); err != nil {
-		t.Fatal(err)
-	}
-	again := *q.spans[1].(*record)
-	again.data[0] = &[]byte("X")[0] // another plaintext under the same number
-	q.gather(0, q.len())
-	var g stream.Gather
-	g.Init(make([]byte, 100), 1)
-	wantPanic(t, "invariant broken: record 1 is being sealed twice", func() { again.Gather(&g, 0, 1) })
-
-	n := q.spans[0]
-	n.Release()
-	wantPanic(t, "released twice", n.Release)
-}
-
-// The guard is exact for any order, against a set.
-func TestGuardAnyOrder(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	for range 50 {
-		var g guard
-		seen := map[uint64]bool{}
-		for range 300 {
-			seq := uint64(rng.IntN(200))
-			if seen[seq] {
-				wantPanic(t, "sealed twice", func() { g.claim(seq) })
-			} else {
-				g.claim(seq)
-			}
-			seen[seq] = true
-		}
-	}
-	var g guard
-	for seq := range uint64(1000) {
-		g.claim(seq)
-	}
-	if g.holes != nil {
-		t.Fatal("sealing in order costs memory")
-	}
-	wantPanic(t, "too far ahead", func() { g.claim(1 << 40) })
-}
-
 func TestPoolIsBounded(t *testing.T) {
 	w, _ := pair(t, AES128GCM)
 	pool := NewPool(100 << 10)

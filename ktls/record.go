@@ -45,8 +45,6 @@ func (r *record) init(k *sealKeys, seq uint64, typ contentType, n int) {
 
 func (r *record) has(flag uint8) bool { return r.bits&flag != 0 }
 
-func (r *record) typ() contentType { return typeCCS + contentType(r.bits&3) }
-
 func (r *record) seq() uint64 { return binary.BigEndian.Uint64(r.head[headerLen:]) }
 
 // Number implements stream.Record.

@@ -101,7 +101,7 @@ func (k *sealKeys) pass(r *record, s *aesgcm.Stream, dst []byte, from, to int) (
 		k.gcm.Seal(s, dst[n:], run)
 		n, off = n+len(run), off+len(run)
 	}
-	if end == body && !r.has(flagSealed) {
+	if end == body {
 		k.gcm.Tag(s, &r.tag)
 		r.bits |= flagSealed
 	}

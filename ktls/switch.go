@@ -47,9 +47,10 @@ type Switches struct {
 const (
 	// rexmitWindow is over how many transmitted bytes retransmissions are measured.
 	rexmitWindow = 1 << 20
-	// maxRexmit and calmRexmit are the per-mille of them above which records leave the interface, and below
-	// which they may come back. FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct is 2 %, and there is no way back.
-	maxRexmit, calmRexmit = 20, 5
+	// maxRexmit and calmRexmit are how many of 10000 bytes may be retransmitted: above the one records leave the
+	// interface, below the other they come back. FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct is 2 %, and there
+	// is no way back.
+	maxRexmit, calmRexmit = 200, 50
 	// minHold and maxHold bound how many records are framed before the interface is tried again. It doubles
 	// with each failure; records that stayed there for maxHold have earned the shortest.
 	minHold, maxHold = 64, 64 << 6
@@ -129,14 +130,14 @@ func (f *Framer) steer() {
 // health is that of the current key's context.
 func (f *Framer) health() offload.Health { return f.pool.nic.Health(f.w.keys.lease.id) }
 
-// measure returns the per-mille of retransmissions since the window began, as if this had been a whole window at
+// measure returns the share of retransmissions, of 10000, since the window began, as if this had been a whole window at
 // least, and begins another one.
 func (f *Framer) measure() uint64 {
 	h := &f.helm
 	rexmit := f.book.Sum(ledger.Retransmitted)
 	sent := f.book.Sum(ledger.Sent) + rexmit
 	n := sent - h.sent
-	rate := 1000 * (rexmit - h.rexmit) / max(n, rexmitWindow)
+	rate := 10_000 * (rexmit - h.rexmit) / max(n, rexmitWindow)
 	if n >= rexmitWindow {
 		h.calm = rate < calmRexmit
 		h.sent, h.rexmit = sent, rexmit
