@@ -33,6 +33,8 @@ type Framer struct {
 	helm   helm
 	limit  uint64 // records per key
 	data   uint64 // application data records framed, over all keys
+	wire   uint64 // bytes of records framed
+	before uint64 // the book's sum of bytes sent, less those of records
 	mode   Mode   // what was asked for
 	now    Mode   // who seals what is framed now
 	closed bool   // close_notify or a fatal alert is queued
@@ -90,6 +92,22 @@ func (f *Framer) Closed() bool { return f.closed }
 // SetPolicy replaces the record size policy; zero fields take their defaults.
 func (f *Framer) SetPolicy(p RecordPolicy) { f.ramp.policy = p.withDefaults() }
 
+// SetSegment tells the framer how TCP cuts the stream: mss bytes of payload in a segment, and at most burst bytes
+// in a superframe. It may change; a framer that was never told makes records by the policy alone.
+func (f *Framer) SetSegment(mss, burst int) {
+	if f.w != nil && mss > 0 && !f.closed {
+		f.ramp.setSegment(mss, burst, f.w.keys.wireLen(0))
+	}
+}
+
+// align looks whether TCP has sent all that was framed. Then its last segment ended with it, however short, and
+// the next record begins another one.
+func (f *Framer) align() {
+	if sent := f.book.Sum(ledger.Sent); f.book != nil && sent-f.before >= f.wire {
+		f.before, f.ramp.grid = sent-f.wire, 0
+	}
+}
+
 // Touch tells the framer the time, at each event of the connection: after a silence longer than the policy's
 // Idle, records are small again. A framer that is never told starts small once.
 func (f *Framer) Touch(now mono.Time) { f.ramp.touch(now) }
@@ -117,7 +135,8 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 			return err
 		}
 		f.steer()
-		n := f.ramp.next(left)
+		f.align()
+		n := f.ramp.next(left, f.w.keys.wireLen(0))
 		r := f.begin(typeData, n)
 		c.cut(r, n)
 		f.data++
@@ -152,6 +171,8 @@ func (f *Framer) begin(typ contentType, n int) *record {
 func (f *Framer) end(q Queue, r *record) {
 	f.book.Add(ledger.Records, 1)
 	f.book.Add(ledger.RecordsBytes, r.Len())
+	f.ramp.framed(r.Len())
+	f.wire += uint64(r.Len())
 	if f.now == ModeUser {
 		r.store(f.book)
 	}
@@ -160,6 +181,7 @@ func (f *Framer) end(q Queue, r *record) {
 
 // control frames a record of one alert or handshake message, which stays as it is for good.
 func (f *Framer) control(q Queue, typ contentType, msg []byte) {
+	f.align()
 	r := f.begin(typ, len(msg))
 	r.add(stream.Piece{Data: msg})
 	f.end(q, r)

@@ -6,9 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
-	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -216,50 +214,6 @@ func TestInlineKeeps(t *testing.T) {
 		if n := pg.holds.Load(); n != 0 {
 			t.Fatalf("%v: %d holds left", c.suite, n)
 		}
-	}
-}
-
-func TestRecordPolicy(t *testing.T) {
-	w, _ := pair(t, AES128GCM)
-	f := newFramer(t, ModeInline, w)
-	f.SetPolicy(RecordPolicy{Small: 100, SmallBytes: 250, Large: 1000, Idle: time.Second})
-	at := mono.Time(time.Hour)
-	lens := func(n int) (l []int) {
-		var q queue
-		f.Touch(at)
-		if err := f.Append(&q, []stream.Piece{{Data: make([]byte, n)}}); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range q.spans {
-			l = append(l, s.(*record).plain())
-		}
-		q.release()
-		return l
-	}
-	want := func(got []int, want ...int) {
-		t.Helper()
-		if len(got) != len(want) {
-			t.Fatalf("records %v, want %v", got, want)
-		}
-		for i := range got {
-			if got[i] != want[i] {
-				t.Fatalf("records %v, want %v", got, want)
-			}
-		}
-	}
-	want(lens(1500), 100, 100, 100, 1000, 200)
-	at = at.Add(time.Second)
-	want(lens(1500), 1000, 500) // exactly Idle is not longer than Idle
-	at = at.Add(time.Second + 1)
-	want(lens(150), 100, 50)
-	want(lens(1500), 100, 1000, 400)
-
-	d := RecordPolicy{Large: 1 << 20}.withDefaults()
-	if d != DefaultPolicy {
-		t.Fatalf("defaults %+v", d)
-	}
-	if n := w.keys.wireLen(DefaultPolicy.Small); n > 1500-40-20-12 {
-		t.Fatalf("a small record of %d bytes does not fit a segment over IPv6 with timestamps", n)
 	}
 }
 

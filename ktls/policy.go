@@ -8,9 +8,15 @@ import (
 
 // A RecordPolicy chooses how much plaintext goes into a record. Small records at the start let a client use
 // the first segment without waiting for the rest of 16 KiB; large ones cost the least once data flows.
+//
+// Once the framer knows the segments (Framer.SetSegment), records end where segments end: a small one is a
+// segment, a large one as many as fit in Large, or fewer if that is what it takes for a whole number of records
+// to fill a burst. Then a lost segment belongs to one record, and that is all an interface that seals has to
+// read again.
+//
 // The zero value means DefaultPolicy.
 type RecordPolicy struct {
-	Small      int           // plaintext bytes of an early record: record and TCP options fit one segment
+	Small      int           // plaintext bytes of an early record, while segments are not known
 	SmallBytes int64         // plaintext bytes sent in small records before large ones begin; negative: none
 	Large      int           // plaintext bytes of a record in full flow, at most 16384
 	Idle       time.Duration // silence after which a connection starts small again
@@ -44,7 +50,14 @@ type ramp struct {
 	policy RecordPolicy
 	sent   int64     // plaintext bytes framed since the start, or since the last silence
 	last   mono.Time // when the connection was last active; zero: never told
+
+	mss  int32 // payload of a segment; 0: not known
+	segs int32 // segments of a large record; 0: a segment is longer than a record
+	grid int32 // where the next record begins in its segment
 }
+
+// together is up to how many segments are one record even at the start: they leave together, in any window.
+const together = 4
 
 // touch notes activity at now, and starts over after a silence.
 func (r *ramp) touch(now mono.Time) {
@@ -54,13 +67,63 @@ func (r *ramp) touch(now mono.Time) {
 	r.last = now
 }
 
-// next is the plaintext length of the next record when n bytes are waiting, and counts it.
-func (r *ramp) next(n int) int {
-	size := r.policy.Large
-	if r.sent < r.policy.SmallBytes {
-		size = r.policy.Small
+// setSegment takes the segments of the path: mss bytes of payload, of which burst bytes leave at once. A record
+// adds over bytes to its plaintext.
+func (r *ramp) setSegment(mss, burst, over int) {
+	if int(r.mss) != mss {
+		r.mss, r.grid = int32(mss), 0
 	}
-	size = min(size, n)
+	r.segs = int32(segments((r.policy.Large+over)/mss, burst/mss))
+}
+
+// segments is how long a record of at most max segments should be so that a whole number of them fills a burst;
+// max if they would have to be much shorter for that.
+func segments(max, burst int) int {
+	for n := max; n > 0 && 2*n > max; n-- {
+		if burst%n == 0 && burst > 0 {
+			return n
+		}
+	}
+	return max
+}
+
+// next is the plaintext length of the next record when n bytes are waiting, and counts it. A record adds over
+// bytes to its plaintext.
+func (r *ramp) next(n, over int) int {
+	size := min(r.size(n, over), n)
 	r.sent += int64(size)
 	return size
+}
+
+func (r *ramp) size(n, over int) int {
+	small := r.sent < r.policy.SmallBytes
+	switch {
+	case r.segs == 0 && small:
+		return r.policy.Small
+	case r.segs == 0:
+		return r.policy.Large
+	case n <= r.policy.Large && (!small || n+over <= together*int(r.mss)):
+		return n // what ends here is not worth two records
+	case small:
+		return r.aligned(1, over)
+	}
+	return r.aligned(int(r.segs), over)
+}
+
+// aligned is the plaintext of a record that ends with the segs-th segment from here, the one that has begun
+// included. If that leaves less than half a segment, one more is taken.
+func (r *ramp) aligned(segs, over int) int {
+	mss := int(r.mss)
+	wire := segs*mss - int(r.grid)
+	if wire < mss/2 {
+		wire += mss
+	}
+	return min(max(wire-over, 1), r.policy.Large)
+}
+
+// framed notes that a record of n wire bytes was queued.
+func (r *ramp) framed(n int) {
+	if r.mss > 0 {
+		r.grid = int32((int(r.grid) + n) % int(r.mss))
+	}
 }

@@ -67,8 +67,11 @@ type helm struct {
 
 func newHelm() helm { return helm{hold: minHold / 2, calm: true} }
 
-// SetBook names the connection's ledger: what is framed is booked there, and what was retransmitted is read.
-func (f *Framer) SetBook(b *ledger.Book) { f.book = b }
+// SetBook names the connection's ledger: what is framed is booked there, and what was sent and retransmitted is
+// read. Bytes that were sent before belong to the handshake.
+func (f *Framer) SetBook(b *ledger.Book) {
+	f.book, f.before = b, b.Sum(ledger.Sent)-f.wire
+}
 
 // ModeNow is who seals what is framed now: in ModeNIC it is ModeInline while the interface is of no use.
 func (f *Framer) ModeNow() Mode { return f.now }
