@@ -68,8 +68,11 @@ type helm struct {
 func newHelm() helm { return helm{hold: minHold / 2, calm: true} }
 
 // SetBook names the connection's ledger: what is framed is booked there, and what was sent and retransmitted is
-// read. Bytes that were sent before belong to the handshake.
+// read. Bytes that were sent before belong to the handshake. To name the same book again does nothing.
 func (f *Framer) SetBook(b *ledger.Book) {
+	if f.book == b {
+		return
+	}
 	f.book, f.before = b, b.Sum(ledger.Sent)-f.wire
 }
 

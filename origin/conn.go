@@ -3,6 +3,7 @@ package origin
 import (
 	"net/netip"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
@@ -34,10 +35,18 @@ type ending interface {
 	RemoteAddr() netip.AddrPort
 }
 
+// measured is what records are made to fit, and what is known of what became of them.
+type measured interface {
+	MSS() int
+	MaxBurst() int
+	Book() *ledger.Book
+}
+
 // conn is what a session needs of its connection. All of it is called on the shard.
 type conn interface {
 	receiving
 	sending
 	ending
 	paced
+	measured
 }

@@ -15,6 +15,7 @@ import (
 	"ocaserve/content"
 	"ocaserve/ktls"
 	"ocaserve/pacing"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
@@ -160,6 +161,7 @@ type pipe struct {
 	close bool
 	timer mono.Time
 
+	book  ledger.Book
 	paces []pacing.Range // with the offsets at which they were begun and ended
 	wire  int64          // bytes appended
 
@@ -258,6 +260,9 @@ func (p *pipe) Unsent() (n int64) {
 	return n
 }
 
+func (p *pipe) Book() *ledger.Book         { return &p.book }
+func (p *pipe) MSS() int                   { return 1448 }
+func (p *pipe) MaxBurst() int              { return 44 * 1448 }
 func (p *pipe) Queued() int64              { return p.Unsent() + p.held }
 func (p *pipe) CloseWrite()                { p.shut = true }
 func (p *pipe) Close()                     { p.close = true }
@@ -288,7 +293,9 @@ func (p *pipe) transmit() (moved bool) {
 			p.held += int64(s.Len())
 		}
 		p.gather.Reset()
+		p.gather.Book = &p.book
 		s.Gather(&p.gather, 0, s.Len())
+		p.book.Add(ledger.Sent, s.Len())
 		for _, b := range p.gather.Pieces() {
 			p.out = append(p.out, b...)
 		}

@@ -45,6 +45,9 @@ func (srv *Server) shardOf(ts *tcpstack.Shard) *shard {
 			func(s *session) { ts.Post((*wakeup)(s)) },
 			func(f func(mono.Time)) { ts.Post(tcpstack.MessageFunc(func(ts *tcpstack.Shard) { f(ts.Now()) })) },
 		)
+		if srv.opts.NIC != nil {
+			sh.setNIC(srv.opts.NIC(ts))
+		}
 		srv.shards[ts] = sh
 	}
 	return sh
@@ -134,7 +137,7 @@ func (srv *Server) handshake(sh *shard, nc *tcpstack.NetConn) {
 		return
 	}
 	nc.Detach(func(c *tcpstack.Conn, left []byte) {
-		framer, opener, err := t.Start(srv.opts.Mode, sh.pool)
+		framer, opener, err := t.Start(sh.mode, sh.pool)
 		if err != nil {
 			srv.errors.Add(1)
 			c.Abort()

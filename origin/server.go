@@ -12,7 +12,9 @@ import (
 	"ocaserve/cache"
 	"ocaserve/content"
 	"ocaserve/ktls"
+	"ocaserve/ktls/offload"
 	"ocaserve/pacing"
+	"ocaserve/tcpstack"
 	"ocaserve/tcpstack/mono"
 )
 
@@ -21,9 +23,13 @@ type Options struct {
 	Catalogue *content.Catalogue // what is served
 	Cache     *cache.Cache       // where its pages are kept
 	Wall      func() time.Time   // the wall clock, for Date and the log; asked at most once a second per shard
-	Mode      ktls.Mode          // who seals HTTPS records: ModeUser or ModeInline
+	Mode      ktls.Mode          // who seals HTTPS records: ModeUser, ModeInline or ModeNIC
 	TLS       *ktls.ServerConfig // nil: plain HTTP only
 	Log       *Log               // nil: no access log
+
+	// NIC is asked once for each shard of the stack: the interface queue that the shard drives, if it seals. Nil,
+	// or a nil answer: it does not. ModeNIC needs it.
+	NIC func(*tcpstack.Shard) offload.NIC
 
 	// Pace, if set, is asked for each response's pace: the rate, a deadline, catch-up; From and To are not
 	// used. The zero Range is none. It runs on the shard and must not block.
@@ -66,8 +72,10 @@ func (o *Options) setDefaults() error {
 	switch {
 	case o.Catalogue == nil || o.Cache == nil || o.Wall == nil:
 		return errors.New("origin: Catalogue, Cache and Wall are needed")
-	case o.TLS != nil && o.Mode != ktls.ModeUser && o.Mode != ktls.ModeInline:
-		return errors.New("origin: HTTPS needs TLS mode user or inline, not " + o.Mode.String())
+	case o.TLS != nil && (o.Mode < ktls.ModeUser || o.Mode > ktls.ModeNIC):
+		return errors.New("origin: HTTPS needs TLS mode user, inline or nic, not " + o.Mode.String())
+	case o.TLS != nil && o.Mode == ktls.ModeNIC && o.NIC == nil:
+		return ktls.ErrNoNIC
 	}
 	return nil
 }
@@ -154,6 +162,7 @@ type shard struct {
 
 	req        *request
 	pool       *ktls.Pool
+	mode       ktls.Mode // of new HTTPS connections
 	buffers    buffers
 	blocks     []*block
 	blocksOut  int
@@ -174,7 +183,20 @@ type shard struct {
 }
 
 func (srv *Server) newShard(wake func(*session), post func(func(mono.Time))) *shard {
-	return &shard{srv: srv, wake: wake, post: post, req: newRequest(), pool: ktls.NewPool(0)}
+	sh := &shard{srv: srv, wake: wake, post: post, req: newRequest(), pool: ktls.NewPool(0), mode: srv.opts.Mode}
+	if sh.mode == ktls.ModeNIC {
+		sh.mode = ktls.ModeInline // until there is an interface
+	}
+	return sh
+}
+
+// setNIC names the interface queue that the shard drives, if it seals.
+func (sh *shard) setNIC(nic offload.NIC) {
+	if nic == nil {
+		return
+	}
+	sh.pool.SetNIC(nic)
+	sh.mode = sh.srv.opts.Mode
 }
 
 // refresh brings the date up to now.

@@ -76,6 +76,7 @@ func (sh *shard) newSession(now mono.Time, c conn, framer *ktls.Framer, opener *
 		s.framer, _ = ktls.NewFramer(ktls.ModeOff, nil, sh.pool) // fails for TLS modes only
 	} else {
 		opener.Follow(framer)
+		framer.SetBook(c.Book())
 	}
 	sh.link(s)
 	sh.stats.connections.Add(1)
@@ -129,6 +130,7 @@ func (s *session) release() {
 	s.state = stateOver
 	s.in.drop(&s.sh.buffers)
 	s.dropRaw()
+	s.framer.Close()
 	s.early, s.framer, s.opener = nil, nil, nil
 	s.sh.unlink(s)
 }
@@ -242,6 +244,8 @@ func (s *session) begun(now mono.Time) {
 	s.mark = s.acked()
 	s.deadline = now.Add(s.sh.srv.opts.SendWindow)
 	s.c.SetNotsentLowat(s.sh.srv.opts.SendQueue)
+	s.framer.SetBook(s.c.Book())
+	s.framer.SetSegment(s.c.MSS(), s.c.MaxBurst())
 }
 
 // pump moves the response on.

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"ocaserve/ktls"
+	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -97,6 +100,67 @@ func TestTLSModesAnswerAlike(t *testing.T) {
 		}
 	}
 }
+
+// Each byte of a record is booked once, with the connection; and with the connection the framer ends.
+func TestTLSBooks(t *testing.T) {
+	file := strings.Repeat("0123456789abcdef", 40000)
+	r := newRig(t, map[string]string{"f": file})
+	for _, mode := range []ktls.Mode{ktls.ModeUser, ktls.ModeInline} {
+		c := r.dialClient(mode)
+		text := len(c.ask(get("/f")))
+		b, sum := &c.book, c.book.Sum
+		if sum(ledger.PlainFramed) != uint64(text) || sum(ledger.Records) == 0 {
+			t.Errorf("%v: %d bytes and %d records booked for %d bytes", mode, sum(ledger.PlainFramed), sum(ledger.Records), text)
+		}
+		sealed := sum(ledger.SealedHost) + sum(ledger.SealedStored)
+		if sum(ledger.RecordsBytes) != sum(ledger.Sent) || sealed != sum(ledger.Sent) {
+			t.Errorf("%v: %d bytes of records, %d sealed, %d sent", mode, sum(ledger.RecordsBytes), sealed, b.Sum(ledger.Sent))
+		}
+		framer := c.s.framer
+		c.die()
+		if err := framer.KeyUpdate(c, false); err != ktls.ErrClosed {
+			t.Errorf("%v: the framer has outlived its session: %v", mode, err)
+		}
+	}
+	c := r.dial()
+	text := len(c.roundTrip(get("/f")))
+	if c.book.Sum(ledger.PlainQueued) != uint64(text) || c.book.Sum(ledger.Records) != 0 {
+		t.Errorf("plain: %d bytes booked of %d", c.book.Sum(ledger.PlainQueued), text)
+	}
+}
+
+// Mode nic needs somebody who says where the interfaces are; a shard without one seals inline.
+func TestModeNIC(t *testing.T) {
+	nic := func(o *Options) { o.TLS, o.Mode = new(ktls.ServerConfig), ktls.ModeNIC }
+	r := newRig(t, nil, nic, func(o *Options) { o.NIC = func(*tcpstack.Shard) offload.NIC { return nil } })
+	r.sh.setNIC(nil)
+	if r.sh.mode != ktls.ModeInline {
+		t.Errorf("without an interface: mode %v", r.sh.mode)
+	}
+	r.sh.setNIC(fullNIC{})
+	if r.sh.mode != ktls.ModeNIC {
+		t.Errorf("with an interface: mode %v", r.sh.mode)
+	}
+	c := r.dialClient(ktls.ModeNIC)
+	if got := c.ask(get("/")); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("got %q", got)
+	}
+	if n := r.sh.pool.Stats().Switches.Failed[ktls.ReasonTableFull]; n != 1 {
+		t.Errorf("%d failures counted", n)
+	}
+	opts := r.srv.opts
+	opts.NIC = nil
+	if _, err := New(opts); err != ktls.ErrNoNIC {
+		t.Errorf("New without Options.NIC: %v", err)
+	}
+}
+
+// fullNIC is an interface whose table of contexts is full.
+type fullNIC struct{}
+
+func (fullNIC) AddContext(*offload.Crypto) (uint32, error) { return 0, offload.ErrNoContext }
+func (fullNIC) DelContext(uint32)                          {}
+func (fullNIC) Health(uint32) offload.Health               { return offload.Evicted }
 
 // Records may be cut anywhere into runs and arrivals, and a head anywhere into records.
 func TestTLSSplitAnywhere(t *testing.T) {
