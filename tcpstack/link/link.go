@@ -37,6 +37,8 @@ type Caps struct {
 	TxCopies bool
 
 	TLS bool // seals what Frame.Seal says
+
+	RateLimit bool // spreads the segments of a frame at Frame.Rate
 }
 
 // Csum is the state of a frame's transport checksum.
@@ -61,6 +63,12 @@ type Frame struct {
 	Csum       Csum
 	CsumStart  uint16 // CsumPartial: offset in the frame where summing starts
 	CsumOffset uint16 // CsumPartial: offset of the field from CsumStart
+
+	// Rate is the bytes of payload per second at which the device spreads the frame's segments, the first at once;
+	// 0: all at once. Frames of one Flow leave in order, each when those before it are through; a frame without
+	// a Flow waits for nobody, and its Rate means nothing. Caps.RateLimit says whether the device knows them.
+	Rate uint64
+	Flow uint32
 
 	// Seal names the runs of Pieces that the device must seal, in order; together they cover all of the
 	// payload, or there are none. A device without Caps.TLS is never given any.
