@@ -28,11 +28,12 @@ type verb func(ctx context.Context, s *server, r *adminRequest) error
 
 // verbs is what the socket knows.
 var verbs = map[string]verb{
-	"info":  infoVerb,
-	"ss":    ssVerb,
-	"stack": stackVerb,
-	"stats": statsVerb,
-	"trace": traceVerb,
+	"ethtool": ethtoolVerb,
+	"info":    infoVerb,
+	"ss":      ssVerb,
+	"stack":   stackVerb,
+	"stats":   statsVerb,
+	"trace":   traceVerb,
 }
 
 const (

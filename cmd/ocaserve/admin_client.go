@@ -60,6 +60,27 @@ func dialPath(path string) (*net.UnixConn, error) {
 	return c, err
 }
 
+// A printable is an answer that a person can read.
+type printable interface{ print(w io.Writer) error }
+
+// ask puts a question with one answer, which goes into v, and prints that, or the JSON that it came in.
+func (f adminFlags) ask(verb string, args any, v printable, asJSON bool, stdout io.Writer) error {
+	c, err := f.dial()
+	if err != nil {
+		return err
+	}
+	return callAdmin(c, verb, args, func(b []byte) error {
+		if asJSON {
+			_, err := fmt.Fprintf(stdout, "%s\n", b)
+			return err
+		}
+		if err := unmarshal(b, v); err != nil {
+			return err
+		}
+		return v.print(stdout)
+	})
+}
+
 // callAdmin sends a request and gives each line of data to take. It closes c.
 func callAdmin(c *net.UnixConn, verb string, args any, take func([]byte) error) error {
 	defer c.Close()

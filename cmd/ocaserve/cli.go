@@ -20,6 +20,7 @@ type cli struct {
 	Link    linkFlags    `cmd:"" help:"Join two TUN or TAP interfaces and shape what passes: rate, delay, jitter, loss, reordering, queue."`
 	Ss      ssFlags      `cmd:"" help:"Show the connections of a running server, as ss does."`
 	Stack   stackFlags   `cmd:"" help:"Show or change which TCP implementation and congestion control a running server uses."`
+	Ethtool ethtoolFlags `cmd:"" help:"Show or change the emulated NIC of a running server: offloads, counters, rings."`
 	Trace   traceFlags   `cmd:"" help:"Record connections of a running server, and draw them."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 

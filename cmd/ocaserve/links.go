@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"ocaserve/nicoffload"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/fault"
 	"ocaserve/tcpstack/link/memory"
@@ -24,7 +25,8 @@ func probeTun() error {
 // An opened link is the stack's side of the interface; in a relay, peer is the clients' side.
 type openedLink struct {
 	stack, peer link.Interface
-	note        string // what a user should know beside the choice, each part after a semicolon
+	nic         *nicoffload.Interface // around stack; nil: none
+	note        string                // what a user should know beside the choice, each part after a semicolon
 }
 
 func (o *openedLink) Close() error {
@@ -35,8 +37,8 @@ func (o *openedLink) Close() error {
 	return err
 }
 
-// open makes the link with what is wrapped around it: faults stand for the network, so the capture, which
-// shows what the stack sees, is on our side of them.
+// open makes the link with what is wrapped around it: faults stand for the network, so the capture is on our side
+// of them; it shows what a wire carries, sealed, so the adapter, which is a part of our host, is outermost.
 func (l *linkOptions) open(net string) (o openedLink, err error) {
 	if net == "relay" {
 		a, b := memory.New(memory.Config{Queues: l.Shards, TSO: true})
@@ -55,6 +57,12 @@ func (l *linkOptions) open(net string) (o openedLink, err error) {
 			return openedLink{}, fmt.Errorf("--pcap: %w", err)
 		}
 		o.stack = capture
+	}
+	if l.nic != nil {
+		if err := o.addNIC(l.nic); err != nil {
+			_ = o.Close()
+			return openedLink{}, fmt.Errorf("--nic: %w", err)
+		}
 	}
 	return o, nil
 }

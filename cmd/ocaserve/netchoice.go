@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"ocaserve/nicoffload"
 	"ocaserve/tcpstack/link/fault"
 )
 
@@ -12,6 +13,7 @@ type linkOptions struct {
 	netFlags
 	plan  plan
 	fault fault.Config
+	nic   *nicoffload.Config // nil: none
 }
 
 // A choice is the link that will carry the connections, and why that one.

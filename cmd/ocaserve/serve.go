@@ -17,6 +17,7 @@ type netFlags struct {
 	tcpFlags
 	paceFlags
 	seeFlags
+	nicFlags
 	Net    string `enum:"auto,tun,relay" default:"auto" help:"Link: ${enum}. auto takes tun where permitted, else relay."`
 	Addr   string `default:"198.18.0.2/24" placeholder:"ADDR/LEN" help:"The stack's own address (${default}). The host's side of a TUN gets the subnet's first address."`
 	Listen string `placeholder:"HOST" help:"relay: the address of this machine to accept on; without it all for serve, localhost for demo."`
@@ -101,6 +102,9 @@ func buildOptions(dir string, n netFlags, t tlsFlags, o originFlags) (options, e
 	}
 	l, err := n.options()
 	if err != nil {
+		return options{}, err
+	}
+	if l.nic, err = nicConfig(n.NIC, t.TLS); err != nil {
 		return options{}, err
 	}
 	return options{

@@ -39,6 +39,8 @@ type stackView struct {
 	CCs       []string                 `json:"ccs"`
 	Moved     int                      `json:"moved,omitempty"`
 	Left      int                      `json:"left,omitempty"` // meant, but not established any more or not yet
+
+	moved bool // --move was given
 }
 
 func (f *stackFlags) run(_ context.Context, stdout io.Writer) error {
@@ -52,25 +54,11 @@ func (f *stackFlags) run(_ context.Context, stdout io.Writer) error {
 	if _, err := parseFilter(args.Filter); err != nil {
 		return usageError{err}
 	}
-	c, err := f.dial()
-	if err != nil {
-		return err
-	}
-	return callAdmin(c, "stack", args, func(b []byte) error {
-		if f.JSON {
-			_, err := fmt.Fprintf(stdout, "%s\n", b)
-			return err
-		}
-		var v stackView
-		if err := unmarshal(b, &v); err != nil {
-			return err
-		}
-		return v.print(stdout, f.Move)
-	})
+	return f.ask("stack", args, &stackView{moved: f.Move}, f.JSON, stdout)
 }
 
-func (v *stackView) print(w io.Writer, moved bool) error {
-	if moved {
+func (v *stackView) print(w io.Writer) error {
+	if v.moved {
 		fmt.Fprintf(w, "%d connections changed, %d are not established\n", v.Moved, v.Left)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"ocaserve/nicoffload"
+)
+
+// nicFlags put an emulated adapter between the stack and its link.
+type nicFlags struct {
+	NIC string `name:"nic" placeholder:"on|off|SPEC" help:"Put an emulated adapter with TSO, checksum and TLS offload in front of the link: on takes the defaults, else contexts=1024,bus=16GB/s,setup=50us,evict=lru,depth=512,verify=1%,faults=csum+tls-tag,seed=7 and more, see the package nicoffload. --tls nic alone means on. ocaserve ethtool shows and switches it."`
+}
+
+// nicConfig is what --nic and --tls together ask for; nil: no adapter.
+func nicConfig(spec, tls string) (*nicoffload.Config, error) {
+	switch {
+	case spec == "off" && tls == "nic":
+		return nil, usagef("--tls nic needs the adapter that --nic off leaves out")
+	case spec == "off", spec == "" && tls != "nic":
+		return nil, nil
+	case spec == "on":
+		spec = ""
+	}
+	cfg, err := nicoffload.ParseConfig(spec)
+	if err != nil {
+		return nil, usagef("--nic: %w", err)
+	}
+	cfg.Log = func(text string) { fmt.Fprintln(os.Stderr, "ocaserve: nic:", text) }
+	return &cfg, nil
+}
+
+// addNIC puts the adapter around the stack's side of a link that is otherwise complete.
+func (o *openedLink) addNIC(cfg *nicoffload.Config) (err error) {
+	if o.nic, err = nicoffload.New(o.stack, *cfg); err != nil {
+		return err
+	}
+	o.stack = o.nic
+	o.note += "; an emulated NIC"
+	if text := cfg.String(); text != "" {
+		o.note += " with " + text
+	}
+	return nil
+}
+
+// errNoNIC is the answer of a server without an adapter.
+var errNoNIC = errors.New("this server has no emulated NIC; start it with --nic on, or --tls nic")
