@@ -29,7 +29,7 @@ var layers = []struct {
 	{"tcpstack/link/*", 2}, {"tcpstack/netsim", 2}, {"cache", 2}, {"content", 2},
 	{"nicoffload", 3}, {"ktls", 3}, {"tcpstack", 3},
 	{"sendfile", 4}, {"tcpstack/script", 4},
-	{"origin", 5}, {"loadtest", 5},
+	{"origin", 5}, {"loadtest", 5}, {"loadtest/*", 5},
 	{"cmd/*", 6},
 	{"internal/*", 7}, {"bench", 7}, {"bench/*", 7},
 	{"", 8}, // the root: no code, this test
@@ -41,6 +41,7 @@ var peers = []struct{ from, to, why string }{
 	{"tcpstack/link/*", "tcpstack/link/*", "middleware wraps links, relay ends in a memory pair"},
 	{"tcpstack/netsim", "tcpstack/link/gso", "superframes are cut before they meet a simulated wire"},
 	{"tcpstack/link/shape", "tcpstack/netsim", "the emulator of a real link runs the simulator's models on the real clock"},
+	{"loadtest/*", "origin", "the server that is measured runs in the same process"},
 	{"internal/*", "internal/*", "helpers of one kind"},
 }
 
@@ -70,7 +71,7 @@ var bans = []ban{
 		except: []string{"origin/*.go", "loadtest/*.go"},
 		why:    "HTTP is parsed in the origin and spoken by the load generator, nowhere else"},
 	{packages: []string{"*"}, imports: []string{"crypto/tls"},
-		except: []string{"ktls/handshake*.go", "ktls/cert*.go", "loadtest/*.go"},
+		except: []string{"ktls/handshake*.go", "ktls/cert*.go", "loadtest/*.go", "loadtest/*/*.go"},
 		why:    "crypto/tls only shakes hands (ktls/handshake*.go, cert*.go); records are ours"},
 	{packages: []string{"*"}, imports: []string{"golang.org/x/sys/unix"},
 		except: []string{"tcpstack/link/*/*.go", "nicoffload/cpu.go", "cache/*.go", "content/*.go", "cmd/*/*.go", "internal/*/*.go", "bench/*.go"},
@@ -93,6 +94,7 @@ var clockReaders = []struct{ file, why string }{
 	{"ktls/cert*.go", "validity of certificates is wall time"},
 	{"ktls/ticket*.go", "ticket keys rotate by wall time"},
 	{"loadtest/*.go", "measures real time"},
+	{"loadtest/*/*.go", "measures real time"},
 	{"cmd/*/*.go", "the process: drain time-outs, start-up"},
 	{"internal/e2e/*.go", "drives real programs"},
 	{"bench/*.go", "measures real programs"},

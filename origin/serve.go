@@ -53,6 +53,9 @@ func (srv *Server) shardOf(ts *tcpstack.Shard) *shard {
 	return sh
 }
 
+// RecordStats are the counters of a shard's record layer. On the shard only.
+func (srv *Server) RecordStats(ts *tcpstack.Shard) ktls.Stats { return srv.shardOf(ts).pool.Stats() }
+
 // ServeHTTP accepts plain HTTP on addr of st until Drain.
 func (srv *Server) ServeHTTP(st *tcpstack.Stack, addr netip.AddrPort) error {
 	return srv.listen(st, addr, tcpstack.ListenConfig{Accept: srv.acceptPlain})

@@ -1,0 +1,186 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"ocaserve/ktls"
+	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/mono"
+)
+
+// A snapshot is what the counters say at one moment.
+type snapshot struct {
+	at      mono.Time
+	host    time.Duration // processor time of the server's thread
+	nic     time.Duration // of the adapter's
+	book    ledger.Book
+	records ktls.Stats
+	adapter map[string]uint64
+	tally   tally
+}
+
+// threadCPU is the processor time of the calling thread (getrusage(2), RUSAGE_THREAD).
+func threadCPU() time.Duration {
+	const thread = 1
+	var u syscall.Rusage
+	syscall.Getrusage(thread, &u) //nolint:errcheck // fails for wrong arguments only
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// snap asks both shards, each on its own thread.
+func (w *world) snap(ctx context.Context) (s snapshot, err error) {
+	s, err = on(ctx, w.server, func(sh *tcpstack.Shard) snapshot {
+		return snapshot{
+			at: mono.Now(), host: threadCPU(), nic: w.nic.CPU(), book: *sh.Book(), records: w.origin.RecordStats(sh),
+		}
+	})
+	if err != nil {
+		return s, err
+	}
+	s.adapter = make(map[string]uint64)
+	for _, st := range w.nic.Stats() {
+		s.adapter[st.Name] = st.Value
+	}
+	s.tally, err = on(ctx, w.clients, func(*tcpstack.Shard) tally {
+		t := w.fleet.tally
+		t.Waits = slices.Clone(t.Waits)
+		return t
+	})
+	return s, err
+}
+
+// measure runs one cell once.
+func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
+	runtime.GC() // what earlier rounds left behind is not this one's
+	before := heapLive()
+	w, err := s.newWorld(ctx, k)
+	if err != nil {
+		return r, err
+	}
+	defer w.close()
+	enough := make(chan struct{})
+	if _, err := on(ctx, w.clients, func(*tcpstack.Shard) any {
+		w.fleet.limit, w.fleet.done = s.opts.Responses, func() { close(enough) }
+		w.fleet.start()
+		return nil
+	}); err != nil {
+		return r, err
+	}
+	if s.opts.Responses == 0 {
+		if err := w.sleep(ctx, s.opts.warmUp(), nil); err != nil {
+			return r, err
+		}
+	}
+	from, err := w.snap(ctx)
+	if err != nil {
+		return r, err
+	}
+	kept, err := w.watch(ctx, enough)
+	if err != nil {
+		return r, err
+	}
+	to, err := w.snap(ctx)
+	if err != nil {
+		return r, err
+	}
+	r = s.round(k, &from, &to)
+	r.keep(&kept)
+	if live := heapLive(); live > before {
+		r.Heap = float64(live - before)
+	}
+	return r, r.check()
+}
+
+// warmUp is how long connections run before the clock starts: windows grow, caches fill.
+func (o *Options) warmUp() time.Duration { return max(100*time.Millisecond, o.Duration/10) + 8*o.RTT }
+
+// sleep waits until the time is over, or enough closes. A failure of the world ends it.
+func (w *world) sleep(ctx context.Context, d time.Duration, enough <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-enough:
+		return nil
+	case err := <-w.failure:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lookEvery is how often memory is looked at during a measurement.
+const lookEvery = 25 * time.Millisecond
+
+// watch lets the measurement run, and looks now and then at what the server keeps.
+func (w *world) watch(ctx context.Context, enough <-chan struct{}) (k kept, err error) {
+	end := mono.Now().Add(w.opts.Duration)
+	for {
+		step := lookEvery
+		if w.opts.Responses == 0 {
+			step = min(step, end.Sub(mono.Now()))
+		}
+		if err := w.sleep(ctx, step, enough); err != nil {
+			return k, err
+		}
+		held, err := on(ctx, w.server, look)
+		if err != nil {
+			return k, err
+		}
+		k.add(held)
+		select {
+		case <-enough:
+			return k, nil
+		default:
+		}
+		if w.opts.Responses == 0 && mono.Now() >= end {
+			return k, nil
+		}
+	}
+}
+
+// kept sums looks at the send queues.
+type kept struct {
+	queued  int64 // bytes appended and not acknowledged
+	charged int64 // what they are charged in the stack's account of memory
+}
+
+func (k *kept) add(l kept) {
+	k.queued += l.queued
+	k.charged += l.charged
+}
+
+// look sums what the server's send queues hold.
+func look(s *tcpstack.Shard) (k kept) {
+	const connCharge = 2560 // of the account, see tcpstack
+	v := s.Snapshot()
+	k.charged = v.MemoryUsed - int64(v.BlockBytes) - int64(v.Connections)*connCharge
+	s.Walk(tcpstack.WalkAll, v.Connections, func(c *tcpstack.Conn) { k.queued += c.Queued() })
+	return k
+}
+
+// heapLive is the size of what the heap held after its last collection, made now: all of the process.
+func heapLive() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// check refuses figures that would mean nothing.
+func (r *Round) check() error {
+	switch {
+	case r.Body == 0:
+		return errors.New("nothing arrived during the measurement: make --duration longer or --loss smaller")
+	case r.Verified == 0:
+		return errors.New("no byte could be compared during the measurement: make --duration longer")
+	}
+	return nil
+}

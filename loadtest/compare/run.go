@@ -1,0 +1,50 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNothing is returned when not a single measurement was finished.
+var ErrNothing = errors.New("nothing was measured")
+
+// Run compares. If ctx ends early, or a measurement fails, the report of what was measured until then comes with
+// the error.
+func Run(ctx context.Context, opts Options) (*Report, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, err
+	}
+	s, err := newStage(&opts)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	when := time.Now()
+	rounds, err := s.rounds(ctx)
+	if len(rounds) == 0 {
+		return nil, errors.Join(ErrNothing, err)
+	}
+	r := newReport(&opts, rounds)
+	r.When = when
+	return r, err
+}
+
+// rounds measures every cell, as often as there are rounds.
+func (s *stage) rounds(ctx context.Context) (done []Round, err error) {
+	keys := s.opts.keys()
+	for n := range s.opts.Rounds {
+		for i, k := range keys {
+			if p := s.opts.Progress; p != nil {
+				p(Progress{Done: n*len(keys) + i, Total: s.opts.Rounds * len(keys), Round: n + 1, Cell: k})
+			}
+			r, err := s.measure(ctx, k)
+			if err != nil {
+				return done, fmt.Errorf("%v, loss %s, %d connections: %w", k.Mode, percent(k.Loss), k.Conns, err)
+			}
+			done = append(done, r)
+		}
+	}
+	return done, nil
+}

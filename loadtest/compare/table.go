@@ -1,0 +1,203 @@
+package compare
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/cpuid/v2"
+)
+
+// percent is a share as people write it.
+func percent(p float64) string { return strconv.FormatFloat(math.Round(p*1e6)/1e4, 'f', -1, 64) + "%" }
+
+// A column is a metric in the table: its heading, and a figure in its unit.
+type column struct {
+	head, unit string
+	key        string
+	format     func(float64) string
+}
+
+func fixed(digits int, scale float64) func(float64) string {
+	return func(v float64) string { return strconv.FormatFloat(v*scale, 'f', digits, 64) }
+}
+
+var columns = []column{
+	{"goodput", "GB/s", Goodput, fixed(2, 1e-9)},
+	{"host CPU", "s/GB", HostCPU, fixed(3, 1)},
+	{"NIC CPU", "s/GB", NICCPU, fixed(3, 1)},
+	{"cycles", "/byte", Cycles, fixed(2, 1)},
+	{"copies", "/byte", Copies, fixed(2, 1)},
+	{"touches", "/byte", Touches, fixed(2, 1)},
+	{"re-DMA", "factor", ReDMA, fixed(3, 1)},
+	{"predicted", "factor", Predicted, fixed(3, 1)},
+	{"retained", "/byte", Retained, fixed(3, 1)},
+	{"heap", "MiB", Heap, fixed(1, 1.0/(1<<20))},
+	{"TTFB p50", "ms", TTFB50, fixed(2, 1e3)},
+	{"TTFB p99", "ms", TTFB99, fixed(2, 1e3)},
+	{"rexmit", "%", Retransmit, fixed(2, 100)},
+	{"resyncs", "/GB", Resyncs, fixed(0, 1)},
+	{"by NIC", "%", Offloaded, fixed(0, 100)},
+}
+
+// unknown stands where there is no figure.
+const unknown = "-"
+
+// cell is a figure of the table.
+func (col *column) cell(c *Cell) string {
+	s, ok := c.Figures[col.key]
+	if !ok {
+		return unknown
+	}
+	return col.format(s.Median)
+}
+
+// spread is the range of a figure, without the median.
+func (col *column) spread(c *Cell) string {
+	s, ok := c.Figures[col.key]
+	if !ok {
+		return ""
+	}
+	if low, high := col.format(s.Min), col.format(s.Max); low != high {
+		return low + ".." + high
+	}
+	return ""
+}
+
+// WriteTable prints medians, what they spread over where that matters, and the verdict.
+func (r *Report) WriteTable(w io.Writer) {
+	fmt.Fprintf(w, "%s\n%s\n", r.Options.describe(), r.Machine.describe())
+	r.groups(func(conns int, loss float64, cells []*Cell) {
+		fmt.Fprintf(w, "\n%s, loss %s\n", connections(conns), percent(loss))
+		writeGroup(w, cells)
+	})
+	fmt.Fprintln(w)
+	for _, v := range r.Verdict {
+		fmt.Fprintln(w, fold(v, "", 100))
+	}
+	fmt.Fprintln(w)
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, fold(n, "  ", 100))
+	}
+}
+
+// writeGroup prints the modes at one loss rate: a line of medians each.
+func writeGroup(w io.Writer, cells []*Cell) {
+	line := func(first string, cell func(*column) string) {
+		fmt.Fprintf(w, "%-7s", first)
+		for i := range columns {
+			fmt.Fprintf(w, " %9s", cell(&columns[i]))
+		}
+		fmt.Fprintln(w)
+	}
+	line("mode", func(c *column) string { return c.head })
+	line("", func(c *column) string { return c.unit })
+	for _, c := range cells {
+		line(c.Mode.String(), func(col *column) string { return col.cell(c) })
+	}
+	for _, c := range cells {
+		fmt.Fprintf(w, "%-7s host CPU %s, goodput %s", c.Mode, cmpOr(columns[1].spread(c), "no spread"), cmpOr(columns[0].spread(c), "no spread"))
+		if text := c.switches(); text != "" {
+			fmt.Fprintf(w, "; %s", text)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func cmpOr(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+// switches says how often connections left the adapter, and why.
+func (c *Cell) switches() string {
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(c.Switches)) {
+		if why == "nic" {
+			parts = append(parts, fmt.Sprintf("inline to nic %d", c.Switches[why]))
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("nic to inline %d (%s)", c.Switches[why], why))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return strconv.Itoa(n) + " connections"
+}
+
+// describe is the comparison in one line.
+func (o *Options) describe() string {
+	text := fmt.Sprintf("%v, %v, %.4g MiB per response, %v per measurement, medians of %d",
+		o.Version, o.Cipher, float64(o.Size)/(1<<20), o.Duration, o.Rounds)
+	if o.Responses > 0 {
+		text = fmt.Sprintf("%v, %v, %.4g MiB per response, %d responses per measurement, medians of %d",
+			o.Version, o.Cipher, float64(o.Size)/(1<<20), o.Responses, o.Rounds)
+	}
+	if o.RTT > 0 {
+		text += fmt.Sprintf(", round trip %v", o.RTT)
+	}
+	if s := o.NIC.String(); s != "" {
+		text += ", adapter " + s
+	}
+	return text
+}
+
+func machine() Machine {
+	return Machine{
+		CPU: cpuid.CPU.BrandName, Cores: runtime.NumCPU(), Go: runtime.Version(),
+		System: runtime.GOOS + "/" + runtime.GOARCH, ClockHz: clockRate(),
+	}
+}
+
+func (m *Machine) describe() string {
+	return fmt.Sprintf("%s, %d cores, %s, %s", m.CPU, m.Cores, m.System, m.Go)
+}
+
+// fold breaks text into lines of at most width characters.
+func fold(text, indent string, width int) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			b.WriteString(indent)
+			at = len(indent)
+		case at+1+len(word) > width:
+			b.WriteString("\n" + indent)
+			at = len(indent)
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	return b.String()
+}
+
+// notes say what must be known to read the figures.
+func (o *Options) notes() []string {
+	list := []string{
+		"Host CPU is the time of the server's thread (RUSAGE_THREAD): TCP, HTTP, records, and sealing where the host does it. NIC CPU is the time of the emulated adapter's thread, the same in all modes but for sealing; on a real adapter it is silicon. GB are bytes of files that arrived. Handshakes and warming up are not in any figure.",
+		"Clients, adapter and server share this machine's cores: goodput is what all of them together reach, CPU per GB is what the server costs.",
+		fmt.Sprintf("One response in %d was opened and compared with the file byte for byte, and the first record of each; of the others the records' headers were followed.", verifyEvery),
+		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is 1 + p(r-s)/s for loss p, records of r bytes and segments of s, if the adapter sealed everything. Retained is what a byte in the send queue costs beside a reference to its page.",
+	}
+	if clockRate() > 0 {
+		list = append(list, fmt.Sprintf("Cycles are reference cycles: host CPU seconds times the clock of %.3f GHz that the CPU names.", clockRate()/1e9))
+	} else {
+		list = append(list, "Cycles are left out: neither CPUID nor /proc/cpuinfo says what clock the CPU has.")
+	}
+	return list
+}

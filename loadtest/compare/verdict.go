@@ -1,0 +1,3 @@
+package compare
+
+func verdict(*Report) []string { return nil }

@@ -1,0 +1,201 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ocaserve/cache"
+	"ocaserve/content"
+	"ocaserve/ktls"
+	"ocaserve/ktls/offload"
+	"ocaserve/nicoffload"
+	"ocaserve/origin"
+	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/link/fault"
+	"ocaserve/tcpstack/link/memory"
+)
+
+const (
+	fileName = "segment.m4s"
+	hostName = "compare.test"
+)
+
+var serverAddr, clientAddr = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+
+// A stage is what all measurements share: the file and the certificate.
+type stage struct {
+	opts  *Options
+	dir   string
+	file  []byte
+	certs *ktls.Store
+}
+
+// newStage makes the file, of bytes that depend on nothing but their place.
+func newStage(opts *Options) (s *stage, err error) {
+	s = &stage{opts: opts, file: make([]byte, opts.Size)}
+	rand.NewChaCha8([32]byte{1}).Read(s.file) //nolint:errcheck // never fails
+	if s.dir, err = os.MkdirTemp("", "ocaserve-compare-"); err != nil {
+		return nil, err
+	}
+	if err := s.fill(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stage) fill() error {
+	if err := os.MkdirAll(s.www(), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.www(), fileName), s.file, 0o600); err != nil {
+		return fmt.Errorf("the file to serve, %d bytes: %w; set TMPDIR to a folder with room", len(s.file), err)
+	}
+	pair, _, err := ktls.SelfSigned(filepath.Join(s.dir, "tls"), []string{hostName})
+	if err != nil {
+		return err
+	}
+	s.certs, err = ktls.NewStore(pair)
+	return err
+}
+
+func (s *stage) www() string { return filepath.Join(s.dir, "www") }
+
+func (s *stage) close() { os.RemoveAll(s.dir) } //nolint:errcheck // what is left is in the system's temporary folder
+
+// A world is one measurement's server and clients.
+type world struct {
+	*stage
+	mode    ktls.Mode
+	nic     *nicoffload.Interface
+	wire    *fault.Interface
+	server  *tcpstack.Stack
+	clients *tcpstack.Stack
+	origin  *origin.Server
+	fleet   fleet
+
+	failure chan error // the first one
+	die     context.CancelFunc
+	running sync.WaitGroup
+	closers []func() error // in the order of making
+}
+
+// newWorld puts the parts together and starts the stacks.
+func (s *stage) newWorld(ctx context.Context, k Key) (*world, error) {
+	w := &world{stage: s, mode: k.Mode, failure: make(chan error, 1)}
+	w.fleet.file, w.fleet.failed = s.file, w.fail
+	ctx, w.die = context.WithCancel(ctx)
+	for _, step := range []func() error{
+		func() error { return w.lay(k) },
+		w.serve,
+		func() error { w.run(ctx); return nil },
+		func() error { return w.connect(ctx, k.Conns) },
+	} {
+		if err := step(); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// lay makes the cable: the adapter at the server's end, the bad wire at the clients'.
+func (w *world) lay(k Key) (err error) {
+	a, b := memory.New(memory.Config{TSO: true, RingBytes: 4 << 20, RingFrames: 4096})
+	w.closers = append(w.closers, a.Close)
+	if w.nic, err = nicoffload.New(a, w.opts.NIC); err != nil {
+		return err
+	}
+	w.closers = append(w.closers, w.nic.Close)
+	// The wire is as bad as it may be, or perfect, but always a wire: packets cross one by one at every loss rate.
+	w.wire = fault.New(b, fault.Config{Loss: k.Loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
+	if w.server, err = newStack(serverAddr, 16<<10, 1<<30, w.nic); err != nil {
+		return err
+	}
+	w.clients, err = newStack(clientAddr, 256<<10, 1<<30, w.wire)
+	return err
+}
+
+func newStack(addr netip.Addr, receive int, memory int64, nif link.Interface) (*tcpstack.Stack, error) {
+	return tcpstack.New(tcpstack.Config{
+		Addrs: []netip.Addr{addr}, ReceiveBuffer: receive, MaxReceiveBuffer: 16 << 20, MemoryBudget: memory,
+	}, nif.Queues())
+}
+
+// serve makes the origin.
+func (w *world) serve() error {
+	catalogue, err := content.Open(w.www(), content.Options{})
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, catalogue.Close)
+	pages, err := cache.New(cache.Config{Bytes: max(64<<20, 2*w.opts.Size)})
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, pages.Close)
+	opts := origin.Options{Catalogue: catalogue, Cache: pages, Wall: time.Now, Mode: w.mode}
+	if w.mode == ktls.ModeOff {
+		if w.origin, err = origin.New(opts); err != nil {
+			return err
+		}
+		return w.origin.ServeHTTP(w.server, netip.AddrPortFrom(serverAddr, 80))
+	}
+	// No session tickets: nothing then comes between the handshake and the first response.
+	opts.TLS = &ktls.ServerConfig{Certs: w.certs, TicketRotation: -1}
+	opts.NIC = func(s *tcpstack.Shard) offload.NIC { return w.nic.Queues()[s.ID()].(*nicoffload.Device) }
+	if w.origin, err = origin.New(opts); err != nil {
+		return err
+	}
+	return w.origin.ServeHTTPS(w.server, netip.AddrPortFrom(serverAddr, 443))
+}
+
+// run starts both stacks.
+func (w *world) run(ctx context.Context) {
+	for _, st := range []*tcpstack.Stack{w.server, w.clients} {
+		w.running.Go(func() {
+			if err := st.Run(ctx); err != nil && ctx.Err() == nil {
+				w.fail(fmt.Errorf("the link failed: %w", err))
+			}
+		})
+	}
+}
+
+// fail ends the measurement. Only the first failure counts: others follow from it.
+func (w *world) fail(err error) {
+	select {
+	case w.failure <- err:
+	default:
+	}
+}
+
+// close takes the world apart: first who uses things, then the things.
+func (w *world) close() {
+	w.die()
+	w.running.Wait()
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		w.closers[i]() //nolint:errcheck // nobody is left to act on it
+	}
+}
+
+var errStopped = errors.New("the stack has stopped")
+
+// on runs f on the only shard of a stack and waits for it.
+func on[T any](ctx context.Context, st *tcpstack.Stack, f func(*tcpstack.Shard) T) (v T, err error) {
+	got := make(chan T, 1)
+	st.Shards()[0].Post(tcpstack.MessageFunc(func(s *tcpstack.Shard) { got <- f(s) }))
+	select {
+	case v = <-got:
+		return v, nil
+	case <-ctx.Done():
+		return v, ctx.Err()
+	}
+}
