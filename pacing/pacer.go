@@ -14,6 +14,9 @@ const (
 	// Burst is how much of the rate one burst carries where nobody says otherwise (Linux's sk_pacing_shift: 0.98 ms).
 	Burst = time.Millisecond
 
+	// MaxGrain bounds by how much Wake is later than Next: two ticks of the wheel.
+	MaxGrain = 1 << (tickBits + 1)
+
 	second = 1e9 // ns
 	// maxDebt, in billionths of a byte, is where what a rate change carries over saturates: 4.6 GB.
 	maxDebt = math.MaxInt64 / 2
@@ -141,6 +144,22 @@ func (p *Pacer) Next() mono.Time {
 		return p.next + 1
 	}
 	return p.next
+}
+
+// Wake is when to ask for the next burst where others are paced beside it: Next, rounded up to a multiple of a power of
+// two ns that is at most an eighth of the time between two bursts, and at most MaxGrain. The bursts of many connections so
+// leave at the same instants: a loop wakes for all of them, and the wheel finds a slot due as a whole. It is late by less
+// than a burst, so that it costs nothing of the rate.
+func (p *Pacer) Wake() mono.Time {
+	at := p.Next()
+	if p.rate == 0 || at >= mono.Never/2 {
+		return at
+	}
+	grain := mono.Time(1)
+	if n := int64(p.burst) * second / int64(p.rate) / 8; n > 1 {
+		grain = 1 << min(bits.Len64(uint64(n))-1, bits.Len(MaxGrain)-1)
+	}
+	return (at + grain - 1) &^ (grain - 1)
 }
 
 // Sent books n bytes that leave now. More than Ready is allowed, for what must not wait, and is paid for by

@@ -46,7 +46,9 @@ func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	c.inputFin(now, seg)
-	c.wantOutput()
+	if !c.waitsForDeparture() {
+		c.wantOutput()
+	}
 }
 
 // acceptableSegment makes the checks of RFC 9293 section 3.10.7.4 "first, check sequence number" and of

@@ -7,6 +7,7 @@ import (
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
 )
 
 // Linux's factors over cwnd/srtt, in per cent: sysctl tcp_pacing_ss_ratio and tcp_pacing_ca_ratio
@@ -125,8 +126,18 @@ func (c *Conn) mayLeave(now mono.Time, n int64) int64 {
 	if ready -= ready % int64(c.snd.mss); ready > 0 {
 		return ready
 	}
-	c.setTimer(timerPace, c.pace.Next())
+	at := c.pace.Next()
+	if c.pace.asked {
+		at = c.pace.Wake()
+	}
+	c.setTimer(timerPace, at)
 	return 0
+}
+
+// waitsForDeparture reports whether output need not be asked, since c has nothing to send but what waits for timerPace:
+// an ACK that comes in meanwhile changes the windows, and they are looked at when it fires.
+func (c *Conn) waitsForDeparture() bool {
+	return c.timers[timerPace].IsSet() && !c.rcv.ackNow && c.rec.State() < recovery.Recovery
 }
 
 // spread reports whether what congestion control allows is only waiting for its departure: then it is the window that

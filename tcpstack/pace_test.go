@@ -12,6 +12,7 @@ import (
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/netsim"
 	"ocaserve/tcpstack/stream"
+	"ocaserve/tcpstack/wire"
 )
 
 // endless sends as much as the connection takes, of the same bytes, until limit, if that is not 0.
@@ -112,7 +113,7 @@ func rateOf(t testing.TB, s string) pacing.Rate {
 }
 
 // The bytes that left between two departures at least 100 ms apart are the rate times the time between them, to
-// within 0.5 %; here, where the loop is always in time, to within a rounding of the rate.
+// within 0.5 %; here, where the loop is always in time, to within what departures wait for others.
 func TestPacingError(t *testing.T) {
 	for _, name := range pacedRates {
 		rate := rateOf(t, name)
@@ -130,7 +131,8 @@ func TestPacingError(t *testing.T) {
 		}
 		worst, pairs := log[40000].worst(rate, 100*time.Millisecond, start)
 		t.Logf("%s: error at most %.5f %% over %d pairs of departures", name, 100*worst, pairs)
-		if worst > 1e-5 || pairs < 30 {
+		const grain = float64(pacing.MaxGrain) / 1e8 // of 100 ms
+		if worst > grain+1e-5 || pairs < 30 {
 			t.Errorf("%s: error %.5f %%, %d pairs", name, 100*worst, pairs)
 		}
 	}
@@ -213,6 +215,35 @@ func TestPacingErrorOfACrowd(t *testing.T) {
 	t.Logf("%d connections: error at most %.3f %% over %d pairs of departures", len(c.log), 100*worst, pairs)
 	if worst > 0.005 || len(c.log) != n {
 		t.Errorf("%d connections, error %.3f %%, want at most 0.5", len(c.log), 100*worst)
+	}
+}
+
+// An ACK that comes while everything waits for its departure asks output for nothing; a segment that must be acknowledged
+// at once does.
+func TestAckWhileWaitingForDeparture(t *testing.T) {
+	c := newCrowd(t, 100*time.Microsecond, Config{})
+	c.open(1000, rateOf(t, "1Mbps"))
+	c.pass(300 * time.Millisecond)
+	var conn *Conn
+	for _, conn = range c.b.flows {
+	}
+	for !conn.timers[timerPace].IsSet() || conn.rec.Flight() == 0 {
+		c.pass(100 * time.Microsecond)
+	}
+	if conn.pending {
+		t.Fatal("pending, though it waits for its departure")
+	}
+	seg := wire.Segment{
+		Seq: conn.rcv.seqOf(conn.rcvNext()), Ack: conn.snd.seqOf(conn.rec.Next()), Flags: wire.ACK, Window: 1000,
+		Options: wire.Options{HasTS: true, TSVal: conn.rcv.tsRecent},
+	}
+	conn.input(c.now, &seg)
+	if conn.rec.Flight() != 0 || conn.pending {
+		t.Errorf("%d bytes in flight after the ACK, pending %v", conn.rec.Flight(), conn.pending)
+	}
+	seg.Payload = []byte("x")
+	if conn.input(c.now, &seg); !conn.rcv.ackNow || !conn.pending {
+		t.Errorf("a segment that must be acknowledged at once: ackNow %v, pending %v", conn.rcv.ackNow, conn.pending)
 	}
 }
 

@@ -1,34 +1,33 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"ocaserve/ktls"
 	"ocaserve/pacing"
 	"ocaserve/tcpstack"
 	"ocaserve/tcpstack/link"
-	"ocaserve/tcpstack/link/memory"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
 
 // A figure is one measurement of the server's shard.
 type figure struct {
-	bytes, frames, acks, waits uint64
-	cpu, wall                  time.Duration
+	bytes, frames, acks, sleeps uint64
+	cpu, wall                   time.Duration
 }
 
 // cost is CPU seconds per GB.
 func (f figure) cost() float64 { return f.cpu.Seconds() * 1e9 / float64(max(f.bytes, 1)) }
 
 func (f figure) minus(g figure) figure {
-	return figure{f.bytes - g.bytes, f.frames - g.frames, f.acks - g.acks, f.waits - g.waits, f.cpu - g.cpu, f.wall - g.wall}
+	return figure{f.bytes - g.bytes, f.frames - g.frames, f.acks - g.acks, f.sleeps - g.sleeps, f.cpu - g.cpu, f.wall - g.wall}
 }
 
 // median measures a cell several times.
@@ -37,45 +36,96 @@ func median(all []figure) figure {
 	return all[len(all)/2]
 }
 
-// counted counts the sleeps of a shard.
-type counted struct {
-	link.Device
-	waits atomic.Uint64
-}
+// runIn is how long windows may grow before anything is measured.
+const runIn = 1500 * time.Millisecond
 
-func (c *counted) Wait(until mono.Time) error {
-	c.waits.Add(1)
-	return c.Device.Wait(until)
+// A run is a shard on the virtual clock of a core that has nothing else to do: its time goes on by the CPU time that the
+// shard takes, and from there to the next event.
+type run struct {
+	shard *tcpstack.Shard
+	far   *far
+	now   mono.Time
+	figure
 }
 
 // measure runs one cell.
 func measure(c cell, length time.Duration) (f figure, err error) {
-	a, b := memory.New(memory.Config{TSO: true, RingBytes: 8 << 20, RingFrames: 4096})
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	dev := &counted{Device: a.Queues()[0]}
-	from, err := tcpstack.New(c.config(), []link.Device{dev})
+	runtime.GC()
+	r := &run{far: newFar(c.conns, c.rate), now: mono.Time(24 * time.Hour)}
+	cfg := c.config()
+	cfg.Clock = func() mono.Time { return r.now }
+	st, err := tcpstack.New(cfg, []link.Device{r.far})
 	if err != nil {
 		return f, err
 	}
-	if _, err := from.Listen(netip.AddrPortFrom(server, 80), tcpstack.ListenConfig{Accept: c.accept()}); err != nil {
+	if _, err := st.Listen(netip.AddrPortFrom(server, 80), tcpstack.ListenConfig{Accept: c.accept()}); err != nil {
 		return f, err
 	}
-	ended := make(chan error, 2)
-	go func() { ended <- from.Run(ctx) }()
-	ready, err := c.clients(ctx, b.Queues(), ended)
-	if err != nil {
+	r.shard = st.Shards()[0]
+	for r.far.opened < c.conns {
+		if err := r.pass(time.Millisecond); err != nil {
+			return f, err
+		}
+	}
+	if err := r.pass(runIn); err != nil {
 		return f, err
 	}
-	<-ready
-	time.Sleep(2 * time.Second) // to run in
-	start := snapshot(from, dev)
-	time.Sleep(length)
-	end := snapshot(from, dev)
-	stop()
-	<-ended
-	<-ended
-	return end.minus(start), nil
+	start := r.snapshot()
+	err = r.pass(length)
+	return r.snapshot().minus(start), err
+}
+
+// pass lets d pass.
+func (r *run) pass(d time.Duration) error {
+	for until := r.now.Add(d); r.now < until; {
+		before := threadTime()
+		busy, err := r.shard.Step(r.now)
+		spent := max(0, threadTime()-before-clockCost)
+		if err != nil {
+			return err
+		}
+		r.cpu += spent
+		r.now = r.now.Add(spent)
+		if r.far.advance(r.now) || busy {
+			continue
+		}
+		if next := min(r.shard.Deadline(), r.far.next()); next > r.now {
+			r.sleeps++
+			r.cpu += sleepCost
+			r.now = next.Add(sleepCost)
+		}
+	}
+	return nil
+}
+
+func (r *run) snapshot() figure {
+	v := r.shard.Snapshot()
+	r.bytes, r.frames, r.acks, r.wall = v.BytesSent, v.FramesSent, v.SegmentsReceived, time.Duration(r.now)
+	return r.figure
+}
+
+// sleepCost is what a sleep is charged: about what ppoll and the timer behind it take where nobody else wants the core.
+const sleepCost = 3 * time.Microsecond
+
+// clockCost is what reading the thread's CPU clock costs.
+var clockCost time.Duration
+
+// calibrate measures it.
+func calibrate() {
+	const n = 10_000
+	start := threadTime()
+	for range n {
+		threadTime()
+	}
+	clockCost = (threadTime() - start) / n
+}
+
+// threadTime is the CPU time of the calling thread.
+func threadTime() time.Duration {
+	const thread = 3 // CLOCK_THREAD_CPUTIME_ID
+	var ts syscall.Timespec
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, thread, uintptr(unsafe.Pointer(&ts)), 0) //nolint:errcheck // a fixed clock
+	return time.Duration(ts.Nano())
 }
 
 // config is the server's stack.
@@ -85,56 +135,6 @@ func (c *cell) config() tcpstack.Config {
 		cfg.MaxPacingRate = c.rate
 	}
 	return cfg
-}
-
-// clients starts what is beyond the cable; the channel is closed when all of them have asked for data.
-func (c *cell) clients(ctx context.Context, queues []link.Device, ended chan<- error) (<-chan struct{}, error) {
-	if c.rate > 0 {
-		f := newFar(queues[0], c.conns, c.rate)
-		go func() { ended <- f.run(ctx) }()
-		return f.done, nil
-	}
-	to, err := tcpstack.New(tcpstack.Config{Addrs: []netip.Addr{client}, ReceiveBuffer: 256 << 10, MaxReceiveBuffer: 256 << 10}, queues)
-	if err != nil {
-		return nil, err
-	}
-	go func() { ended <- to.Run(ctx) }()
-	ready := make(chan struct{})
-	close(ready)
-	return ready, dial(to, c.conns)
-}
-
-// dial opens the connections, a few at a time.
-func dial(st *tcpstack.Stack, n int) error {
-	failed := make(chan error, n)
-	for i := range n {
-		local := netip.AddrPortFrom(client, uint16(firstPort+i))
-		st.Shards()[0].Post(tcpstack.MessageFunc(func(s *tcpstack.Shard) {
-			_, err := s.Dial(local, netip.AddrPortFrom(server, 80), sink{})
-			failed <- err
-		}))
-		if err := <-failed; err != nil {
-			return err
-		}
-		if i%100 == 99 {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
-	return nil
-}
-
-// snapshot asks the server's shard, on its own thread.
-func snapshot(st *tcpstack.Stack, dev *counted) figure {
-	got := make(chan figure)
-	st.Shards()[0].Post(tcpstack.MessageFunc(func(s *tcpstack.Shard) {
-		const thread = 1 // RUSAGE_THREAD
-		var u syscall.Rusage
-		syscall.Getrusage(thread, &u) //nolint:errcheck // fails for wrong arguments only
-		v := s.Snapshot()
-		got <- figure{v.BytesSent, v.FramesSent, v.SegmentsReceived, dev.waits.Load(),
-			time.Duration(u.Utime.Nano() + u.Stime.Nano()), time.Duration(s.Now())}
-	}))
-	return <-got
 }
 
 // content is what is sent, over and over: small enough to stay in the cache, so that what is measured is the stack.
@@ -184,13 +184,6 @@ func (s *source) Writable(c *tcpstack.Conn) {
 }
 
 func (*source) Closed(*tcpstack.Conn, error) {}
-
-// sink asks for it with one byte, and forgets what comes.
-type sink struct{}
-
-func (sink) Readable(c *tcpstack.Conn)    { c.Discard(c.Readable()) }
-func (sink) Writable(c *tcpstack.Conn)    { c.Append(stream.Bytes([]byte{0})) }
-func (sink) Closed(*tcpstack.Conn, error) {}
 
 // parseRate is pacing.ParseRate for rates that are one.
 func parseRate(s string) (pacing.Rate, bool) {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"net/netip"
-	"runtime"
-	"syscall"
 	"time"
 
 	"ocaserve/pacing"
@@ -16,37 +13,43 @@ import (
 const (
 	roundTrip  = 20 * time.Millisecond
 	delayedAck = 40 * time.Millisecond
-	// moderation is the least time between two looks at the cable: what an adapter that moderates its interrupts makes
-	// of ACKs that come from thousands of paths.
-	moderation = 50 * time.Microsecond
+	// moderation is how often the adapter interrupts: what has come meanwhile is received at once.
+	moderation = mono.Time(50 * time.Microsecond)
 
 	mss         = 1448 // with timestamps, at an MTU of 1500
 	perSegment  = 1514 - mss
 	windowScale = 10
 	firstPort   = 1024
+	ringBytes   = 8 << 20
 )
 
-// A far is everything beyond the cable, on a thread of its own: for each connection a bottleneck with a queue, half a
-// round trip either way, and a receiver that acknowledges every second segment (RFC 9293 section 3.8.6.3) and never reads
-// what it got. It costs a fraction of a real client, so that thousands fit beside the server on two cores.
+// A far is the server's link and everything beyond it, on virtual time: for each connection a bottleneck with a queue, half
+// a round trip either way, and a receiver that acknowledges every second segment (RFC 9293 section 3.8.6.3). What the
+// server calls does what a driver would, copy a frame into a ring and hand out headers; all else is done in between.
 type far struct {
-	dev    link.Device
-	rate   pacing.Rate // of each bottleneck, headers included
+	rate   pacing.Rate // of each bottleneck, headers included; 0: no path, and each frame is acknowledged at once
 	window int64       // what each receiver offers, bytes
 	flows  []receiver
 	opened int
-	ready  int // flows that have asked for data
-	done   chan struct{}
 
-	wheel  pacing.Wheel
-	now    mono.Time
-	in     [256]link.Frame
-	out    []link.Frame
-	heads  []byte // of out
+	wheel pacing.Wheel
+	now   mono.Time
+	ring  []byte // where frames are copied to
+	pos   int
+	sent  [][]byte // frames not looked at yet
+	in    queue    // on its way to the server
+	seen  int      // of in, what it has received
+
 	ip     wire.IPHeader
 	seg    wire.Segment
 	remote wire.Addr
 	local  wire.Addr
+}
+
+// A queue is packets one behind the other.
+type queue struct {
+	frames []link.Frame
+	heads  []byte
 }
 
 // A receiver is one connection's client, with its path.
@@ -68,10 +71,13 @@ type ack struct {
 }
 
 // newFar makes n clients, each behind a bottleneck that carries 2 % more than the rate.
-func newFar(dev link.Device, n int, rate pacing.Rate) *far {
+func newFar(n int, rate pacing.Rate) *far {
 	f := &far{
-		dev: dev, rate: rate * 102 / 100 * (mss + perSegment) / mss, flows: make([]receiver, n), done: make(chan struct{}),
-		window: max(32<<10, 2*rate.Bytes(roundTrip)), local: wire.AddrFrom(client), remote: wire.AddrFrom(server),
+		rate: rate * 102 / 100 * (mss + perSegment) / mss, flows: make([]receiver, n), ring: make([]byte, ringBytes),
+		window: 256 << 10, local: wire.AddrFrom(client), remote: wire.AddrFrom(server),
+	}
+	if rate > 0 {
+		f.window = max(32<<10, 2*rate.Bytes(roundTrip))
 	}
 	for i := range f.flows {
 		f.flows[i].port = uint16(firstPort + i)
@@ -80,29 +86,65 @@ func newFar(dev link.Device, n int, rate pacing.Rate) *far {
 	return f
 }
 
-// run is the loop, until ctx ends. It closes done when every client has asked for its data.
-func (f *far) run(ctx context.Context) error {
-	runtime.LockOSThread()
-	for ctx.Err() == nil {
-		n, err := f.dev.Receive(f.in[:])
-		if err != nil {
-			return err
-		}
-		f.now = mono.Now()
-		for i := range f.in[:n] {
-			f.input(&f.in[i])
-		}
-		f.open()
-		f.wheel.Advance(f.now, f.fire)
-		if err := f.flush(); err != nil {
-			return err
-		}
-		if n < len(f.in) {
-			ts := syscall.NsecToTimespec(int64(moderation))
-			syscall.Nanosleep(&ts, nil) //nolint:errcheck // a signal ends it early
-		}
+// Caps implements link.Device.
+func (f *far) Caps() link.Caps {
+	return link.Caps{MTU: 1500, TxChecksum: true, RxChecksum: true, TSO4: true, TSO6: true, MaxGSO: 65535, TxCopies: true}
+}
+
+// Receive implements link.Device.
+func (f *far) Receive(frames []link.Frame) (int, error) {
+	n := copy(frames, f.in.frames[f.seen:])
+	for i := range frames[:n] {
+		frames[i].Time = f.now
 	}
-	return nil
+	f.seen += n
+	return n, nil
+}
+
+// Transmit implements link.Device.
+func (f *far) Transmit(frames []link.Frame) (int, error) {
+	for i := range frames {
+		if f.pos+frames[i].Len() > len(f.ring) {
+			f.pos = 0
+		}
+		at := f.pos
+		f.pos += copy(f.ring[f.pos:], frames[i].Data)
+		for _, p := range frames[i].Pieces {
+			f.pos += copy(f.ring[f.pos:], p)
+		}
+		f.sent = append(f.sent, f.ring[at:f.pos])
+	}
+	return len(frames), nil
+}
+
+// Wait implements link.Device; the time is the caller's.
+func (f *far) Wait(mono.Time) error { return nil }
+
+// Wake implements link.Device.
+func (f *far) Wake() {}
+
+// advance does everything beyond the link until now. It reports whether the server has something to receive.
+func (f *far) advance(now mono.Time) bool {
+	f.now = now
+	if f.seen == len(f.in.frames) { // else what is lent is still to be received
+		f.in.frames, f.in.heads, f.seen = f.in.frames[:0], f.in.heads[:0], 0
+	}
+	for _, frame := range f.sent {
+		f.input(frame)
+	}
+	f.sent = f.sent[:0]
+	f.open()
+	f.wheel.Advance(now-now%moderation, f.fire)
+	return f.seen < len(f.in.frames)
+}
+
+// next is when something will come, at the earliest.
+func (f *far) next() mono.Time {
+	at := f.wheel.Next()
+	if at >= mono.Never-moderation {
+		return at
+	}
+	return (at + moderation - 1) / moderation * moderation
 }
 
 // open begins a few connections.
@@ -117,11 +159,11 @@ func (f *far) open() {
 	}
 }
 
-// input takes a frame from the server.
-func (f *far) input(frame *link.Frame) {
-	payload, drop := wire.ParseIP(frame.Data, &f.ip)
+// input takes a frame of the server.
+func (f *far) input(frame []byte) {
+	payload, drop := wire.ParseIP(frame, &f.ip)
 	if drop != wire.DropNone || wire.ParseTCP(&f.ip, payload, false, &f.seg) != wire.DropNone {
-		return
+		panic("the server sends only what can be read")
 	}
 	r := &f.flows[f.seg.DstPort-firstPort]
 	r.echo = f.seg.Options.TSVal
@@ -129,9 +171,6 @@ func (f *far) input(frame *link.Frame) {
 		r.next = f.seg.Seq + 1
 		f.send(r, &wire.Segment{Flags: wire.ACK | wire.PSH, Ack: r.next}, 1) // one byte asks for everything
 		r.seq++
-		if f.ready++; f.ready == len(f.flows) {
-			close(f.done)
-		}
 		return
 	}
 	if f.seg.Seq == r.next {
@@ -141,6 +180,11 @@ func (f *far) input(frame *link.Frame) {
 
 // carry takes n bytes through the bottleneck, segment by segment.
 func (f *far) carry(r *receiver, n int) {
+	if f.rate == 0 && n > 0 {
+		r.next = r.next.Add(n)
+		f.acknowledge(r, r.next, r.echo)
+		return
+	}
 	for ; n > 0; n -= mss {
 		size := min(n, mss)
 		r.free = max(r.free, f.now).Add(f.rate.Duration(int64(size + perSegment)))
@@ -189,27 +233,16 @@ func (f *far) send(r *receiver, seg *wire.Segment, n int) {
 	seg.Options.HasTS, seg.Options.TSVal = true, uint32(f.now/mono.Time(time.Millisecond))
 	h := wire.IPHeader{Src: f.local, Dst: f.remote, Protocol: wire.ProtoTCP, HopLimit: 64, DontFragment: true}
 	ipLen, tcpLen := wire.HeaderLen(&h), seg.HeaderLen()
-	at := len(f.heads)
-	f.heads = append(f.heads, make([]byte, ipLen+tcpLen+n)...)
-	b := f.heads[at:]
+	q := &f.in
+	if cap(q.heads)-len(q.heads) < 256 { // what points into it stays as it is
+		q.heads = make([]byte, 0, 64<<10)
+	}
+	at := len(q.heads)
+	q.heads = q.heads[:at+ipLen+tcpLen+n]
+	b := q.heads[at:]
 	wire.PutIP(b, &h, tcpLen+n)
 	wire.PutTCP(b[ipLen:], &h, seg, n)
-	f.out = append(f.out, link.Frame{Data: b, Csum: link.CsumPartial, CsumStart: uint16(ipLen), CsumOffset: wire.ChecksumOffset})
-}
-
-// flush hands everything to the cable. Its ring is larger than what is in flight.
-func (f *far) flush() error {
-	for sent := 0; sent < len(f.out); {
-		n, err := f.dev.Transmit(f.out[sent:])
-		if err != nil {
-			return err
-		}
-		if sent += n; n == 0 {
-			runtime.Gosched()
-		}
-	}
-	f.out, f.heads = f.out[:0], f.heads[:0]
-	return nil
+	q.frames = append(q.frames, link.Frame{Data: b, Csum: link.CsumValid})
 }
 
 var server, client = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
