@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"ocaserve/ktls/offload"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -18,7 +19,7 @@ type ring struct {
 
 func newRing() *ring {
 	r := &ring{spans: make([]stream.Span, 0, 256)}
-	r.g.Init(make([]byte, 256<<10), 256)
+	r.g.Init(make([]byte, 512<<10), 512)
 	return r
 }
 
@@ -30,20 +31,53 @@ func (r *ring) pass() {
 		n := s.Len()
 		s.Gather(&r.g, 0, n/2)
 		s.Gather(&r.g, n/2, n)
+	}
+	r.release()
+}
+
+func (r *ring) release() {
+	for _, s := range r.spans {
 		s.Release()
 	}
 	r.spans = r.spans[:0]
 	r.g.Reset()
 }
 
+// mend retransmits some of each span.
+func (r *ring) mend() {
+	for _, s := range r.spans {
+		s.Gather(&r.g, 0, s.Len()/2)
+		s.Gather(&r.g, s.Len()/3, s.Len())
+	}
+}
+
+// flaky is an interface whose contexts come and go.
+type flaky struct {
+	softNIC
+	good bool
+}
+
+func (n *flaky) Health(uint32) offload.Health {
+	if n.good {
+		return offload.Good
+	}
+	return offload.Evicted
+}
+
 func TestSealAllocatesNothing(t *testing.T) {
 	for _, suite := range allSuites {
-		for _, mode := range []Mode{ModeOff, ModeUser, ModeInline} {
+		for _, mode := range []Mode{ModeOff, ModeUser, ModeInline, ModeNIC} {
 			w, _ := pair(t, suite)
 			if mode == ModeOff {
 				w = nil
 			}
-			f := newFramer(t, mode, w)
+			nic := &flaky{*newSoftNIC(t), true}
+			pool := NewPool(0)
+			pool.SetNIC(nic)
+			f, err := NewFramer(mode, w, pool)
+			if err != nil {
+				t.Fatal(err)
+			}
 			r := newRing()
 			var pg page
 			data := make([]byte, 100_000)
@@ -54,9 +88,16 @@ func TestSealAllocatesNothing(t *testing.T) {
 				if err := f.Append(r, pieces); err != nil {
 					t.Fatal(err)
 				}
-				r.pass()
+				r.mend()
+				nic.good = false // what the interface had begun, the CPU ends
+				r.mend()
+				nic.good = true
+				r.release()
 			}
 			run() // fills the pool
+			if left := pool.Stats().Offloaded > 0; left != (mode == ModeNIC && suites[suite].kind == kindGCM) {
+				t.Errorf("%v, %v: records left to the interface: %v", suite, mode, left)
+			}
 			if n := testing.AllocsPerRun(20, run); n != 0 {
 				t.Errorf("%v, %v: %v allocations per 100 kB", suite, mode, n)
 			}
@@ -123,31 +164,52 @@ func TestIdleMemory(t *testing.T) {
 	runtime.KeepAlive(openers)
 }
 
-// BenchmarkSeal: 64 KiB of one page appended, gathered and released, in records of 16 KiB.
+// BenchmarkSeal: 64 KiB of one page appended, gathered and released, in records of 11 segments of 1448 bytes. Hot is
+// a page that is in the CPU's cache, cold one that is not.
 func BenchmarkSeal(b *testing.B) {
+	cold := make([]byte, 128<<20)
+	for i := range cold {
+		cold[i] = byte(i >> 8)
+	}
 	for _, suite := range allSuites {
-		for _, mode := range []Mode{ModeUser, ModeInline} {
-			b.Run(suite.String()+"/"+mode.String(), func(b *testing.B) {
-				w, _ := pair(b, suite)
-				f, err := NewFramer(mode, w, NewPool(0))
-				if err != nil {
-					b.Fatal(err)
-				}
-				f.limit = keyLimit
-				f.SetPolicy(RecordPolicy{SmallBytes: -1})
-				r := newRing()
-				pieces := []stream.Piece{{Data: make([]byte, 64<<10)}}
-				b.SetBytes(64 << 10)
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := f.Append(r, pieces); err != nil {
-						b.Fatal(err)
-					}
-					r.pass()
-				}
-			})
+		for _, mode := range []Mode{ModeUser, ModeInline, ModeNIC} {
+			name := suite.String() + "/" + mode.String()
+			b.Run(name+"/hot", func(b *testing.B) { benchSeal(b, suite, mode, cold[:benchPage]) })
+			b.Run(name+"/cold", func(b *testing.B) { benchSeal(b, suite, mode, cold) })
 		}
 	}
+}
+
+const benchPage = 64 << 10
+
+func benchSeal(b *testing.B, suite Suite, mode Mode, data []byte) {
+	f, r, at := benchFramer(b, suite, mode), newRing(), 0
+	b.SetBytes(benchPage)
+	b.ReportAllocs()
+	for b.Loop() {
+		pieces := [1]stream.Piece{{Data: data[at : at+benchPage]}}
+		if err := f.Append(r, pieces[:]); err != nil {
+			b.Fatal(err)
+		}
+		r.pass()
+		if at += benchPage; at == len(data) {
+			at = 0
+		}
+	}
+}
+
+func benchFramer(b *testing.B, suite Suite, mode Mode) *Framer {
+	w, _ := pair(b, suite)
+	pool := NewPool(0)
+	pool.SetNIC(&flaky{*newSoftNIC(b), true})
+	f, err := NewFramer(mode, w, pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.limit = keyLimit
+	f.SetPolicy(RecordPolicy{SmallBytes: -1})
+	f.SetSegment(1448, 44*1448)
+	return f
 }
 
 // BenchmarkOpen: a request of 500 bytes. Opening is in place, so each iteration copies the record first.

@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/wire"
@@ -80,6 +81,7 @@ func (b *batch) commit(head []byte, gso int) {
 		f.Csum, f.CsumStart, f.CsumOffset = link.CsumPartial, uint16(ipLen), wire.ChecksumOffset
 	} else {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
+		f.Book.Add(ledger.Summed, b.gather.Len())
 	}
 	b.bytes += b.gather.Len()
 	b.push(f)
@@ -113,6 +115,9 @@ const maxHeaders = 100
 // sent drops the first n frames, which the link took.
 func (b *batch) sent(n int) {
 	b.taken += uint64(n)
+	if b.caps.TxCopies {
+		book(b.frames[:n], ledger.LinkCopied)
+	}
 	rest := b.frames[n:]
 	copy(b.frames, rest)
 	clear(b.frames[len(rest):])
@@ -128,8 +133,18 @@ func (b *batch) sent(n int) {
 	}
 }
 
+// book books the payload of frames that belongs to a connection.
+func book(frames []link.Frame, e ledger.Event) {
+	for i := range frames {
+		if f := &frames[i]; f.Book != nil {
+			f.Book.Add(e, f.Len()-len(f.Data))
+		}
+	}
+}
+
 // drop forgets the frames: the link is gone.
 func (b *batch) drop() {
+	book(b.frames, ledger.LinkDropped)
 	clear(b.frames)
 	b.frames, b.stuck = b.frames[:0], false
 }

@@ -35,6 +35,7 @@ func (d *lazy) Caps() link.Caps {
 func (d *lazy) Transmit(frames []link.Frame) (int, error) {
 	n := min(len(frames), d.most-len(d.ring))
 	for _, f := range frames[:n] {
+		f.Book.Add(ledger.Fetched, f.Len()-len(f.Data))
 		f.Pieces = append([][]byte(nil), f.Pieces...)
 		f.Seal = append([]stream.Sealing(nil), f.Seal...)
 		at := d.p.now.Add(time.Duration(d.rnd.IntN(3000)) * time.Microsecond)

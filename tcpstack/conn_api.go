@@ -1,6 +1,7 @@
 package tcpstack
 
 import (
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/trace"
@@ -56,7 +57,9 @@ func (c *Conn) EOF() bool { return c.rcv.finDone && c.in.Readable() == 0 }
 // Append queues a span to be sent; c owns it from here and releases it when it is acknowledged or the
 // connection ends. On a connection whose sending side is closed it is released at once.
 func (c *Conn) Append(s stream.Span) {
+	c.bookQueued(s)
 	if !c.state.canSend() || c.snd.closing || s.Len() == 0 {
+		c.Book().Add(ledger.Unqueued, s.Len())
 		s.Release()
 		return
 	}

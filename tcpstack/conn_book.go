@@ -1,6 +1,9 @@
 package tcpstack
 
-import "ocaserve/tcpstack/ledger"
+import (
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/stream"
+)
 
 // Book is the connection's ledger. Whoever does something to its bytes books it there, on the shard. A connection
 // that never sends has none until somebody asks.
@@ -17,12 +20,40 @@ func (s *Shard) Book() *ledger.Book { return &s.book }
 // MaxBurst is the most payload that leaves in one frame now, in bytes: a multiple of MSS.
 func (c *Conn) MaxBurst() int { return int(c.burst()) }
 
-// bookSent books the queued bytes [from, to) that a frame carries; it is called before recovery takes note.
+// bookQueued books a span that is of no particular kind: its maker has booked others.
+func (c *Conn) bookQueued(s stream.Span) {
+	switch s.(type) {
+	case stream.Owned, stream.Piece:
+		b := c.Book()
+		b.Add(ledger.OwnedBytes, s.Len())
+		b.Add(ledger.PlainQueued, s.Len())
+	}
+}
+
+// bookSent books the queued bytes [from, to) that a frame carries. The book knows what was sent before, also in a
+// SYN, of which recovery takes note only when the peer does.
 func (c *Conn) bookSent(from, to int64) {
-	again := max(0, min(to, c.rec.Next())-from)
 	b := c.Book()
+	again := max(0, min(to, int64(b.Sum(ledger.Sent)))-from)
 	b.Add(ledger.Retransmitted, int(again))
 	b.Add(ledger.Sent, int(to-from-again))
+}
+
+// dropQueue lets go of what is queued: the connection is over.
+func (c *Conn) dropQueue() {
+	c.checkBook()
+	if n := c.queue.Len(); n > 0 {
+		b := c.Book()
+		b.Add(ledger.Abandoned, int(n))
+		b.Add(ledger.NeverSent, int(c.neverSent()))
+	}
+	c.queue.Drop()
+	c.checkBook()
+}
+
+// neverSent is the number of queued bytes that were never transmitted, not even in a SYN.
+func (c *Conn) neverSent() int64 {
+	return max(0, c.queue.End()-max(c.rec.Next(), int64(c.fast.sent)))
 }
 
 // uniform is where the queued bytes from `from` on, up to `to`, cease to be of one kind: sealed by the link's

@@ -76,7 +76,7 @@ func (c *Conn) enterTimeWait(now mono.Time) {
 	c.limit(now, trace.LimitIdle) // nothing is output any more that would say so
 	c.stopTimers()
 	c.restartTimeWait(now)
-	c.queue.Drop()
+	c.dropQueue()
 	c.cc = nil
 	c.dropFunctions()
 	c.raise(eventReadable)
@@ -96,7 +96,7 @@ func (c *Conn) finish(err error) {
 	}
 	c.stopTimers()
 	c.arm()
-	c.queue.Drop()
+	c.dropQueue()
 	c.dropFunctions()
 	c.shard.remove(c)
 	if !wasOver {

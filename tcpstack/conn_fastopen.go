@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
@@ -164,6 +165,7 @@ func (s *Shard) DialFast(local, remote netip.AddrPort, h Handler, early stream.S
 	c := s.newConn(&flow, h)
 	s.stats.Dialed++
 	c.fast.asked = true
+	c.bookQueued(early)
 	c.queue.Append(early)
 	c.connect(s.now)
 	return c, nil
@@ -218,7 +220,7 @@ func (c *Conn) fastAnswered(now mono.Time, seg *wire.Segment) {
 	case acked > 0:
 		c.rec.Sent(c.fast.opened(now), 0, acked)
 		c.rec.Ack(now, recovery.AckInfo{Ack: acked})
-		c.queue.Ack(acked)
+		c.book.Add(ledger.Acked, int(c.queue.Ack(acked)))
 		c.fast.data, h.drops = true, 0
 		c.shard.stats.BytesAcked += uint64(acked)
 		c.shard.stats.FastOpenActive++

@@ -62,6 +62,7 @@ type Shard struct {
 	tracing *shardTrace // nil: no trace is running
 	local   any         // what the application keeps per shard
 	stopped bool
+	debugShard
 }
 
 // ID is the shard's number, from 0.
@@ -142,6 +143,7 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 	s.deliver()
 	sent, err := s.output()
 	s.deliver()
+	s.turned()
 	return busy || sent || told || !s.events.empty(), err
 }
 

@@ -9,9 +9,9 @@ type Event uint8
 const (
 	// Where the plaintext of responses came from.
 
-	CacheHit   Event = iota // bytes of pages that were in memory when they were asked for
-	CacheFill               // bytes of pages that had to be read from a disk first
-	OwnedBytes              // bytes made for this connection: response heads, multipart separators, listings
+	CacheHit   Event = iota // bytes of pages that somebody used before, since they were read
+	CacheFill               // bytes of pages read from a disk, whoever asked for that: their first use
+	OwnedBytes              // bytes made for this connection: heads, separators, listings, alerts, the handshake
 
 	// What became of them on their way to the send queue.
 
@@ -19,20 +19,27 @@ const (
 	PlainFramed  // plaintext put into records
 	RecordsBytes // bytes of the records made of them: with headers, inner types and tags
 	Records      // records, not bytes
-	CopiedFrame  // plaintext copied into record buffers when it was framed or sealed (mode user, whole-record sealing)
+	CopiedFrame  // plaintext copied into record buffers, and sealed there (mode user, whole-record sealing)
+	CopiedShort  // short runs of pages that were copied so as not to pin the page
+	Unframed     // plaintext that was to be framed after the last record that could be
 
-	// Who sealed, in wire bytes of records.
+	// Who sealed, in wire bytes of records, and what else went into frames.
 
 	SealedHost    // by the host's CPU, for their first transmission
 	ResealedHost  // by the host's CPU, once more, for a retransmission
 	SealedStored  // gathered from a record buffer: sealed before, kept until acknowledged
 	ResealedAhead // by the host's CPU only to get to the place in a record where sealing had to begin
 	SealedNIC     // by the device
+	LeftNIC       // gathered unsealed, for the device to seal
+	GatheredPlain // gathered as they were queued
 
-	// What the device did.
+	// What the device did, with each frame one of Fetched, LinkCopied and LinkDropped.
 
-	Fetched   // payload read over the bus to be transmitted
-	Refetched // payload read over the bus once more, to rebuild the state of a cipher (DUMP)
+	Fetched     // payload read over the bus to be transmitted
+	Refetched   // payload read over the bus once more, to rebuild the state of a cipher (DUMP)
+	LinkCopied  // payload that a link without a bus copied when it took the frame (link.Caps.TxCopies)
+	LinkDropped // payload of frames that the device took and could not send, or that it never took before its end
+	Summed      // payload that the host read for the checksum
 
 	// What TCP did.
 
@@ -40,14 +47,22 @@ const (
 	Retransmitted // payload transmitted again
 	Acked         // payload acknowledged
 	Wasted        // payload that a D-SACK reported to have arrived twice
+	Unqueued      // bytes appended to a connection that sends no more
+	Abandoned     // bytes in the queue of a connection that ended before they were acknowledged
+	NeverSent     // of them, never transmitted
 
 	NumEvents
 )
 
 var names = [NumEvents]string{
-	"cache_hit", "cache_fill", "owned", "plain_queued", "plain_framed", "record_bytes", "records", "copied_frame",
-	"sealed_host", "resealed_host", "sealed_stored", "resealed_ahead", "sealed_nic", "fetched", "refetched",
-	"sent", "retransmitted", "acked", "wasted",
+	CacheHit: "cache_hit", CacheFill: "cache_fill", OwnedBytes: "owned",
+	PlainQueued: "plain_queued", PlainFramed: "plain_framed", RecordsBytes: "record_bytes", Records: "records",
+	CopiedFrame: "copied_frame", CopiedShort: "copied_short", Unframed: "unframed",
+	SealedHost: "sealed_host", ResealedHost: "resealed_host", SealedStored: "sealed_stored",
+	ResealedAhead: "resealed_ahead", SealedNIC: "sealed_nic", LeftNIC: "left_nic", GatheredPlain: "gathered_plain",
+	Fetched: "fetched", Refetched: "refetched", LinkCopied: "link_copied", LinkDropped: "link_dropped", Summed: "summed",
+	Sent: "sent", Retransmitted: "retransmitted", Acked: "acked", Wasted: "wasted",
+	Unqueued: "unqueued", Abandoned: "abandoned", NeverSent: "never_sent",
 }
 
 func (e Event) String() string {

@@ -74,7 +74,8 @@ type Frame struct {
 	// payload, or there are none. A device without Caps.TLS is never given any.
 	Seal []stream.Sealing
 	// Book is the ledger of the connection whose payload this is, for what the device books when it takes
-	// the frame; nil: none. Only the shard's goroutine touches it.
+	// the frame; nil: none. A Completer books all of the payload as Fetched or as LinkDropped; what other
+	// devices take the shard books as LinkCopied. Only the shard's goroutine touches it.
 	Book *ledger.Book
 }
 

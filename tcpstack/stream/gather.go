@@ -85,6 +85,7 @@ func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
 // device to seal.
 func (g *Gather) Unsealed(r Record, from, to int) {
 	g.sealings = append(g.sealings, Sealing{Record: r, From: from, To: to, Piece: len(g.pieces) - g.mark})
+	g.Book.Add(ledger.LeftNIC, to-from)
 }
 
 // Sealings returns what was declared by Unsealed since the last Mark. The slice stays valid until Reset.
