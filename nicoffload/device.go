@@ -58,7 +58,7 @@ func (d *Device) Caps() link.Caps {
 		MTU: inner.MTU, Medium: inner.Medium,
 		TxChecksum: true, RxChecksum: true,
 		TSO4: true, TSO6: true, MaxGSO: maxGSO,
-		TLS: true,
+		TLS: true, RateLimit: true,
 	}
 }
 

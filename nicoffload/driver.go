@@ -172,6 +172,10 @@ func (d *Device) fill(f *link.Frame, runs []run, payload int, resync bool) {
 	e := d.next()
 	e.op, e.resync, e.payload, e.frames = opFrame, resync, payload, d.taken
 	e.gso, e.csum, e.csumStart, e.csumOffset = f.GSO, f.Csum, f.CsumStart, f.CsumOffset
+	e.flow, e.rate = f.Flow, 0
+	if d.nif.features.has(rateLimit) {
+		e.rate = f.Rate
+	}
 	if len(f.Data) <= maxInline {
 		e.data = append(e.inline[:0], f.Data...)
 	} else {

@@ -19,6 +19,7 @@ const (
 	rxHash
 	tlsTx
 	tlsRx
+	rateLimit
 )
 
 // featureTable names the features as ethtool -k does. Those with fixed cannot be switched.
@@ -35,6 +36,7 @@ var featureTable = []struct {
 	{"rx-hashing", rxHash, true}, // a frame has no place for a hash
 	{"tls-hw-tx-offload", tlsTx, false},
 	{"tls-hw-rx-offload", tlsRx, true},
+	{"TXRTLMT", rateLimit, false}, // FreeBSD's: ethtool has none
 }
 
 // featureAliases are FreeBSD's names (ifconfig), and ethtool's short ones. One switch for both address families
@@ -42,10 +44,10 @@ var featureTable = []struct {
 var featureAliases = map[string]feature{
 	"tso": tso4 | tso6, "tso4": tso4, "tso6": tso6,
 	"txcsum": txCsum, "txcsum6": txCsum, "tx": txCsum, "rxcsum": rxCsum, "rxcsum6": rxCsum, "rx": rxCsum,
-	"lro": rxGRO, "gro": rxGRO, "txtls": tlsTx, "txtls4": tlsTx, "txtls6": tlsTx,
+	"lro": rxGRO, "gro": rxGRO, "txtls": tlsTx, "txtls4": tlsTx, "txtls6": tlsTx, "txrtlmt": rateLimit,
 }
 
-const featuresOn = tso4 | tso6 | txCsum | rxCsum | rxGRO | tlsTx
+const featuresOn = tso4 | tso6 | txCsum | rxCsum | rxGRO | tlsTx | rateLimit
 
 // needs are the features without which another makes no sense (Linux: netdev_fix_features): what is segmented or
 // sealed by the adapter can only get its checksum there.

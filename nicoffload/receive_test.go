@@ -79,6 +79,8 @@ func TestMerge(t *testing.T) {
 			edit: func(_ *wire.IPHeader, s *wire.Segment) { s.Options.TSVal = 5 }}}, []int{100, 100}},
 		{"congestion", []incoming{seg(0, 100), {port: 9, at: 100, n: 100,
 			edit: func(h *wire.IPHeader, _ *wire.Segment) { h.TOS = wire.CE }}}, []int{100, 100}},
+		{"another ack", []incoming{seg(0, 100), {port: 9, at: 100, n: 100,
+			edit: func(_ *wire.IPHeader, s *wire.Segment) { s.Ack = 8 }}}, []int{100, 100}},
 		{"another window", []incoming{seg(0, 100), {port: 9, at: 100, n: 100,
 			edit: func(_ *wire.IPHeader, s *wire.Segment) { s.Window = 5 }}}, []int{100, 100}},
 	} {
@@ -238,5 +240,39 @@ func TestReceiveTime(t *testing.T) {
 	}
 	if binary.BigEndian.Uint16(p[2:]) != uint16(len(p)) {
 		t.Error("the packet is malformed: nothing is tested")
+	}
+}
+
+// Frames that the shard has not given back keep their memory, when the arena is full too.
+func TestReceiveArenaFull(t *testing.T) {
+	r := newRig(t, rigConfig{cable: memory.Config{TSO: true, RingBytes: 8 << 20}})
+	payload := make([]byte, 60000)
+	const frames = 50
+	for i := range frames {
+		for j := range payload {
+			payload[j] = byte(i)
+		}
+		f := r.plainFrame(payload, 60000*i, 1448, 60000)
+		if n, err := r.far.Transmit([]link.Frame{f}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	r.turn()
+	if r.stat("rx_out_of_buffer") == 0 {
+		t.Fatal("the arena was never full: nothing is tested")
+	}
+	got := 0
+	for got < frames {
+		n, err := r.dev.Receive(r.got[:7])
+		if n == 0 || err != nil {
+			t.Fatalf("%d frames after %d of %d: %v", n, got, frames, err)
+		}
+		r.turn() // would write over what is lent, if it could
+		for _, f := range r.got[:n] {
+			if b := f.Data[len(f.Data)-60000:]; !bytes.Equal(b, bytes.Repeat([]byte{byte(got)}, 60000)) {
+				t.Fatalf("frame %d was overwritten", got)
+			}
+			got++
+		}
 	}
 }

@@ -44,6 +44,9 @@ type desc struct {
 	csumStart  uint16
 	csumOffset uint16
 
+	flow uint32 // frames of one flow leave in order
+	rate uint64 // bytes of payload per second at which the segments are spread; 0: at once
+
 	data    []byte // headers: inline, or the shard's where they are longer
 	pieces  [][]byte
 	payload int // bytes in pieces

@@ -129,7 +129,7 @@ func (d *Device) cutOnHost(f *link.Frame, payload int, resync bool) {
 		return
 	}
 	in := cursor{pieces: f.Pieces}
-	seg := link.Frame{Csum: link.CsumPartial, CsumStart: uint16(s.ip), CsumOffset: wire.ChecksumOffset}
+	seg := link.Frame{Rate: f.Rate, Flow: f.Flow, Book: f.Book, Csum: link.CsumPartial, CsumStart: uint16(s.ip), CsumOffset: wire.ChecksumOffset}
 	for i, at := 0, 0; at < payload; i++ {
 		n := min(s.gso, payload-at)
 		seg.Data = d.head[:len(f.Data)]

@@ -20,16 +20,17 @@ type driverCounters struct {
 
 // nicCounters are written by the adapter's thread of a queue.
 type nicCounters struct {
-	poll, arm                              atomic.Uint64
-	linkFrames, sealFailed                 atomic.Uint64
-	stalls, stalledNs                      atomic.Uint64
-	rxPackets, rxBytes, lroPackets         atomic.Uint64
-	rxCsumUnnecessary, rxCsumNone          atomic.Uint64
-	rxCsumBad, rxNoRoom                    atomic.Uint64
-	resets, resetDropped                   atomic.Uint64
-	mismatchCsum, mismatchTSO, mismatchTLS atomic.Uint64
-	faultsDone                             atomic.Uint64
-	_                                      [cacheLine]byte
+	poll, arm                               atomic.Uint64
+	linkFrames, sealFailed                  atomic.Uint64
+	spreadFrames, spreadHeld, spreadDropped atomic.Uint64
+	stalls, stalledNs                       atomic.Uint64
+	rxPackets, rxBytes, lroPackets          atomic.Uint64
+	rxCsumUnnecessary, rxCsumNone           atomic.Uint64
+	rxCsumBad, rxNoRoom                     atomic.Uint64
+	resets, resetDropped                    atomic.Uint64
+	mismatchCsum, mismatchTSO, mismatchTLS  atomic.Uint64
+	faultsDone                              atomic.Uint64
+	_                                       [cacheLine]byte
 }
 
 // A Stat is a line of ethtool -S.
@@ -71,6 +72,9 @@ var statTable = []struct {
 	{"tx_tls_drop_no_sync_data", func(d *Device) *atomic.Uint64 { return &d.count.dropNoSyncData }},
 	{"tx_tls_drop_bypass_req", func(d *Device) *atomic.Uint64 { return &d.count.dropBypassReq }},
 	{"tx_tls_drop_lost_place", func(d *Device) *atomic.Uint64 { return &d.nic.count.sealFailed }},
+	{"tx_rtlmt_frames", func(d *Device) *atomic.Uint64 { return &d.nic.count.spreadFrames }},
+	{"tx_rtlmt_held", func(d *Device) *atomic.Uint64 { return &d.nic.count.spreadHeld }},       // waited for the adapter's memory
+	{"tx_rtlmt_dropped", func(d *Device) *atomic.Uint64 { return &d.nic.count.spreadDropped }}, // packets, by a reset
 	{"tx_link_frames", func(d *Device) *atomic.Uint64 { return &d.nic.count.linkFrames }},
 	{"tx_bus_stalls", func(d *Device) *atomic.Uint64 { return &d.nic.count.stalls }},
 	{"tx_bus_stalled_ns", func(d *Device) *atomic.Uint64 { return &d.nic.count.stalledNs }},

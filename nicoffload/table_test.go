@@ -82,6 +82,14 @@ func TestEviction(t *testing.T) {
 	r.send(r.frame(a, 0, len(a.wire), 1448, 4096)) // so that b is the one not used for longest
 	r.now = r.now.Add(time.Millisecond)
 	r.open(c)
+	if _, err := r.dev.AddContext(&b.crypto); !errors.Is(err, offload.ErrNoContext) {
+		t.Errorf("a context was evicted that was in use a millisecond ago: %v", err)
+	}
+	r.turn()
+	r.dev.Completed()
+	if _, err := r.dev.AddContext(&b.crypto); !errors.Is(err, offload.ErrNoContext) {
+		t.Errorf("a context was evicted that was in use a millisecond ago: %v", err)
+	}
 	if h := r.dev.Health(b.ctx); h != offload.Evicted {
 		t.Errorf("the idle context is %v", h)
 	}
@@ -89,8 +97,8 @@ func TestEviction(t *testing.T) {
 		t.Errorf("the context in use is %v", h)
 	}
 	r.wantStat("tx_tls_ctx_evicted", 1)
-	// a is in the ring, c is new: nobody to evict, however long the wait.
-	r.send(r.frame(c, 0, len(c.wire), 1448, 4096))
+	// Both are in the ring: nobody to evict, however long the wait.
+	r.send(r.frame(a, 0, len(a.wire), 1448, 4096), r.frame(c, 0, len(c.wire), 1448, 4096))
 	r.now = r.now.Add(time.Hour)
 	if _, err := r.dev.AddContext(&b.crypto); !errors.Is(err, offload.ErrNoContext) {
 		t.Fatalf("a context was evicted that the ring needs: %v", err)

@@ -17,15 +17,17 @@ type nic struct {
 	ring  *txRing
 	rx    *rxRing
 
-	head    uint64 // the next descriptor
-	out     outbox
-	trash   [4096]byte // where the beginning of a record goes that is only read to rebuild the cipher's state
-	in      inbox
-	merging merging
-	wakeAt  mono.Time // when the budgets let the transmit ring go on; 0: they do
-	stall   stalled
-	faults  faulty
-	check   checker
+	head     uint64 // the next descriptor
+	out      outbox
+	trash    [4096]byte // where the beginning of a record goes that is only read to rebuild the cipher's state
+	in       inbox
+	merging  merging
+	shape    shaper
+	turnTime mono.Time // of the turn that releases
+	wakeAt   mono.Time // when the budgets let the transmit ring go on; 0: they do
+	stall    stalled
+	faults   faulty
+	check    checker
 
 	sleep atomic.Uint32
 	alarm alarm
@@ -96,6 +98,7 @@ func (n *nic) empty() {
 	n.count.resetDropped.Add(tail - n.out.done)
 	n.head = tail
 	n.out.forget()
+	n.count.spreadDropped.Add(uint64(n.shape.forget()))
 	n.faults.stopped = false
 	for ; n.out.done < tail; n.out.done++ {
 		n.ring.desc(n.out.done).release()
@@ -118,9 +121,9 @@ func (n *nic) rest() error {
 		n.restForRoom()
 		return nil
 	}
-	until := mono.Never
+	until := n.shape.wheel.Next()
 	if n.wakeAt != 0 {
-		until = n.wakeAt
+		until = min(until, n.wakeAt)
 	}
 	// As in Device.Wait: first say that the thread sleeps, then look whether it may.
 	n.sleep.Store(nicOnLink)
@@ -137,7 +140,7 @@ func (n *nic) posted() bool {
 	if n.reset.Load() {
 		return true
 	}
-	idle := n.out.empty() && n.wakeAt == 0 && !n.faults.stopped
+	idle := n.out.empty() && n.wakeAt == 0 && !n.faults.stopped && !n.shape.held
 	return idle && n.ring.tail.Load() != n.head
 }
 

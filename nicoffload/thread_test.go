@@ -133,6 +133,9 @@ func TestBackPressure(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if took := time.Since(start); took > 50*time.Millisecond {
+			t.Errorf("took %v: nobody said that there is room", took)
+		}
 		time.Sleep(time.Second)
 		if arrived != len(frames) || r.dev.Completed() != uint64(len(frames)) {
 			t.Errorf("%d arrived, %d completed of %d", arrived, r.dev.Completed(), len(frames))
@@ -161,6 +164,9 @@ func TestReceiveRingFull(t *testing.T) {
 				sent++
 			}
 			synctest.Wait()
+			if held := r.dev.rx.tail.Load() - r.dev.rx.head.Load(); held > 4 {
+				t.Fatalf("%d frames in a ring of 4", held)
+			}
 			n, err := r.dev.Receive(r.got[:3])
 			if err != nil {
 				t.Fatal(err)
@@ -241,5 +247,27 @@ func TestThreadKeepsBudget(t *testing.T) {
 			t.Errorf("%d stalls, want 9", r.stat("tx_bus_stalls"))
 		}
 		time.Sleep(100 * time.Millisecond)
+	})
+}
+
+// A shard that sleeps without a deadline is woken by the watchdog's time, and the ring is reset.
+func TestWaitLooksForStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := started(t, Config{Faults: FaultStall, Watchdog: time.Second}, memory.Config{})
+		for r.dev.Completed() == r.dev.taken {
+			r.send(r.plainFrame([]byte("x"), 0, 1448, 10))
+			synctest.Wait()
+			r.arrived()
+		}
+		start := time.Now()
+		for r.dev.Completed() != r.dev.taken {
+			if err := r.dev.Wait(mono.Never); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if got := time.Since(start); got != time.Second {
+			t.Errorf("the ring was reset after %v, want 1s", got)
+		}
 	})
 }

@@ -75,19 +75,21 @@ func (o *outbox) forget() {
 
 // transmit works through the ring in bursts, as long as the link takes them.
 func (n *nic) transmit(now mono.Time) (busy bool, err error) {
-	before, sent := n.head, n.out.sent
 	n.wakeAt = 0
 	for {
+		before := n.out.sent
 		clear, err := n.flush()
 		if err != nil {
-			return true, err
+			return busy, err
 		}
-		if clear {
-			sent = 0
+		if !clear {
+			return busy || n.out.sent != before, nil
 		}
-		if !clear || !n.burst(now) {
-			return n.head != before || n.out.sent != sent, nil
+		released := n.release(now)
+		if !n.burst(now) && !released {
+			return busy, nil
 		}
+		busy = true
 	}
 }
 
@@ -97,16 +99,21 @@ func (n *nic) burst(now mono.Time) bool {
 	before := n.head
 	for tail := n.ring.tail.Load(); n.head != tail && !n.out.full() && !n.halted(); n.head++ {
 		d := n.ring.desc(n.head)
+		spread := n.spreads(d, now)
+		if n.shape.held = spread && !n.shape.room(); n.shape.held {
+			n.count.spreadHeld.Add(1)
+			break
+		}
 		if n.wakeAt = n.charge(now, d); n.wakeAt != 0 {
 			break
 		}
-		n.process(d)
+		n.process(d, now, spread)
 	}
 	return n.head != before
 }
 
 // process carries out one descriptor.
-func (n *nic) process(d *desc) {
+func (n *nic) process(d *desc, now mono.Time, spread bool) {
 	first := len(n.out.frames)
 	switch d.op {
 	case opDump:
@@ -115,6 +122,9 @@ func (n *nic) process(d *desc) {
 		n.send(d)
 		if d.want != nil {
 			n.verify(d, first)
+		}
+		if spread {
+			n.hold(d, first, now)
 		}
 	}
 	if last := len(n.out.frames) - 1; last >= first {
@@ -138,6 +148,7 @@ func (n *nic) flush() (clear bool, err error) {
 		}
 	}
 	o.forget()
+	n.shape.recycle()
 	n.complete(n.head)
 	return true, nil
 }
@@ -195,7 +206,7 @@ func (n *nic) linkCuts(d *desc) bool {
 		able = n.caps.TSO6
 	}
 	return able && n.nif.cfg.TSO == TSOLink && n.caps.TxChecksum && len(d.data)+d.payload <= n.caps.MaxGSO &&
-		!n.faults.wantCut()
+		d.rate == 0 && !n.faults.wantCut()
 }
 
 // cut is TSO: it emits the packets of superframe d; false: it is none.
