@@ -29,6 +29,11 @@ func times(to *[16]byte, a *[16]byte, b *[16]byte)
 //go:noescape
 func absorb(h *[16]byte, hash *[16]byte, block *[16]byte)
 
+// finish makes the tag: hash takes the lengths in, and is added to the enciphered block ctr.
+//
+//go:noescape
+func finish(keys *[240]byte, rounds int, h *[16]byte, hash *[16]byte, ctr *[16]byte, tag *[16]byte, aadBits uint64, bits uint64)
+
 // sealAESNI enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,
 // with the counter blocks from ctr on, and hashes the result into hash.
 //

@@ -360,6 +360,64 @@ TEXT ·absorb(SB), NOSPLIT, $0-24
 	VMOVDQU    X15, (R9)
 	RET
 
+// func finish(keys *[240]byte, rounds int, h *[16]byte, hash *[16]byte, ctr *[16]byte, tag *[16]byte, aadBits uint64, bits uint64)
+// Requires: AES, AVX, PCLMULQDQ
+TEXT ·finish(SB), NOSPLIT, $0-64
+	MOVQ       keys+0(FP), AX
+	MOVQ       rounds+8(FP), R11
+	MOVQ       R11, BX
+	SHLQ       $0x04, BX
+	ADDQ       AX, BX
+	MOVQ       h+16(FP), R8
+	MOVQ       hash+24(FP), R9
+	MOVQ       ctr+32(FP), SI
+	MOVQ       tag+40(FP), DI
+	MOVQ       aadBits+48(FP), CX
+	MOVQ       bits+56(FP), R10
+	VMOVQ      R10, X13
+	VPINSRQ    $0x01, CX, X13, X13
+	VMOVDQU    (R9), X12
+	VPSHUFB    reverse<>+0(SB), X12, X12
+	VPXOR      X13, X12, X12
+	VPCLMULQDQ $0x00, (R8), X12, X9
+	VPCLMULQDQ $0x11, (R8), X12, X11
+	VPCLMULQDQ $0x01, (R8), X12, X10
+	VPCLMULQDQ $0x10, (R8), X12, X13
+	VPXOR      X13, X10, X10
+	VPCLMULQDQ $0x00, polynomial<>+0(SB), X9, X12
+	VPSHUFD    $0x4e, X9, X13
+	VPXOR      X12, X10, X10
+	VPXOR      X13, X10, X10
+	VPCLMULQDQ $0x00, polynomial<>+0(SB), X10, X12
+	VPSHUFD    $0x4e, X10, X13
+	VPXOR      X12, X11, X11
+	VPXOR      X13, X11, X11
+	VMOVDQA    X11, X15
+	VPSHUFB    reverse<>+0(SB), X15, X15
+	VMOVDQU    (SI), X0
+	VPXOR      (AX), X0, X0
+	CMPQ       R11, $0x0a
+	JE         last2
+	VAESENC    16(AX), X0, X0
+	VAESENC    32(AX), X0, X0
+	VAESENC    48(AX), X0, X0
+	VAESENC    64(AX), X0, X0
+
+last2:
+	VAESENC     -144(BX), X0, X0
+	VAESENC     -128(BX), X0, X0
+	VAESENC     -112(BX), X0, X0
+	VAESENC     -96(BX), X0, X0
+	VAESENC     -80(BX), X0, X0
+	VAESENC     -64(BX), X0, X0
+	VAESENC     -48(BX), X0, X0
+	VAESENC     -32(BX), X0, X0
+	VAESENC     -16(BX), X0, X0
+	VAESENCLAST (BX), X0, X0
+	VPXOR       X15, X0, X0
+	VMOVDQU     X0, (DI)
+	RET
+
 // func sealAESNI(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
 // Requires: AES, AVX, MMX+, PCLMULQDQ
 TEXT ·sealAESNI(SB), NOSPLIT, $0-64
@@ -408,7 +466,7 @@ TEXT ·sealAESNI(SB), NOSPLIT, $0-64
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X7, X7
 	CMPQ    R11, $0x0a
-	JE      last2
+	JE      last3
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VAESENC X8, X1, X1
@@ -446,7 +504,7 @@ TEXT ·sealAESNI(SB), NOSPLIT, $0-64
 	VAESENC X8, X6, X6
 	VAESENC X8, X7, X7
 
-last2:
+last3:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VAESENC     X8, X1, X1
@@ -588,7 +646,7 @@ loop:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X7, X7
 	CMPQ    R11, $0x0a
-	JE      last3
+	JE      last4
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VAESENC X8, X1, X1
@@ -626,7 +684,7 @@ loop:
 	VAESENC X8, X6, X6
 	VAESENC X8, X7, X7
 
-last3:
+last4:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -16(DI), X12
@@ -940,7 +998,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last4
+	JE      last5
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -950,7 +1008,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last4:
+last5:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8
@@ -1053,7 +1111,7 @@ loop:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X7, X7
 	CMPQ    R11, $0x0a
-	JE      last5
+	JE      last6
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VAESENC X8, X1, X1
@@ -1091,7 +1149,7 @@ loop:
 	VAESENC X8, X6, X6
 	VAESENC X8, X7, X7
 
-last5:
+last6:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VAESENC     X8, X1, X1
@@ -1214,7 +1272,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last6
+	JE      last7
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -1224,7 +1282,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last6:
+last7:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8
@@ -1304,7 +1362,7 @@ TEXT ·sealVAES256(SB), NOSPLIT, $0-64
 	VPADDD         step2<>+0(SB), Y14, Y14
 	VPXOR          Y8, Y7, Y7
 	CMPQ           R11, $0x0a
-	JE             last7
+	JE             last8
 	VBROADCASTI128 16(AX), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -1342,7 +1400,7 @@ TEXT ·sealVAES256(SB), NOSPLIT, $0-64
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
 
-last7:
+last8:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -1486,7 +1544,7 @@ loop:
 	VPADDD         step2<>+0(SB), Y14, Y14
 	VPXOR          Y8, Y7, Y7
 	CMPQ           R11, $0x0a
-	JE             last8
+	JE             last9
 	VBROADCASTI128 16(AX), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -1524,7 +1582,7 @@ loop:
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
 
-last8:
+last9:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
 	VMOVDQU        -32(DI), Y12
@@ -1842,7 +1900,7 @@ vector32:
 	VPADDD         step2<>+0(SB), Y14, Y14
 	VPXOR          Y8, Y0, Y0
 	CMPQ           R11, $0x0a
-	JE             last9
+	JE             last10
 	VBROADCASTI128 16(AX), Y8
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 32(AX), Y8
@@ -1852,7 +1910,7 @@ vector32:
 	VBROADCASTI128 64(AX), Y8
 	VAESENC        Y8, Y0, Y0
 
-last9:
+last10:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 -128(BX), Y8
@@ -1901,7 +1959,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last10
+	JE      last11
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -1911,7 +1969,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last10:
+last11:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8
@@ -2018,7 +2076,7 @@ loop:
 	VPADDD         step2<>+0(SB), Y14, Y14
 	VPXOR          Y8, Y7, Y7
 	CMPQ           R11, $0x0a
-	JE             last11
+	JE             last12
 	VBROADCASTI128 16(AX), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -2056,7 +2114,7 @@ loop:
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
 
-last11:
+last12:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -2181,7 +2239,7 @@ vector32:
 	VPADDD         step2<>+0(SB), Y14, Y14
 	VPXOR          Y8, Y0, Y0
 	CMPQ           R11, $0x0a
-	JE             last12
+	JE             last13
 	VBROADCASTI128 16(AX), Y8
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 32(AX), Y8
@@ -2191,7 +2249,7 @@ vector32:
 	VBROADCASTI128 64(AX), Y8
 	VAESENC        Y8, Y0, Y0
 
-last12:
+last13:
 	VBROADCASTI128 -144(BX), Y8
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 -128(BX), Y8
@@ -2228,7 +2286,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last13
+	JE      last14
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -2238,7 +2296,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last13:
+last14:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8
@@ -2306,7 +2364,7 @@ TEXT ·sealVAES512(SB), NOSPLIT, $0-64
 	VPADDD          step4<>+0(SB), Z14, Z14
 	VPXORQ          Z8, Z3, Z3
 	CMPQ            R11, $0x0a
-	JE              last14
+	JE              last15
 	VBROADCASTI32X4 16(AX), Z8
 	VAESENC         Z8, Z0, Z0
 	VAESENC         Z8, Z1, Z1
@@ -2328,7 +2386,7 @@ TEXT ·sealVAES512(SB), NOSPLIT, $0-64
 	VAESENC         Z8, Z2, Z2
 	VAESENC         Z8, Z3, Z3
 
-last14:
+last15:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
 	VAESENC         Z8, Z1, Z1
@@ -2412,7 +2470,7 @@ loop:
 	VPADDD          step4<>+0(SB), Z14, Z14
 	VPXORQ          Z8, Z3, Z3
 	CMPQ            R11, $0x0a
-	JE              last15
+	JE              last16
 	VBROADCASTI32X4 16(AX), Z8
 	VAESENC         Z8, Z0, Z0
 	VAESENC         Z8, Z1, Z1
@@ -2434,7 +2492,7 @@ loop:
 	VAESENC         Z8, Z2, Z2
 	VAESENC         Z8, Z3, Z3
 
-last15:
+last16:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
 	VMOVDQU64       -64(DI), Z12
@@ -2620,7 +2678,7 @@ vector64:
 	VPADDD          step4<>+0(SB), Z14, Z14
 	VPXORQ          Z8, Z0, Z0
 	CMPQ            R11, $0x0a
-	JE              last16
+	JE              last17
 	VBROADCASTI32X4 16(AX), Z8
 	VAESENC         Z8, Z0, Z0
 	VBROADCASTI32X4 32(AX), Z8
@@ -2630,7 +2688,7 @@ vector64:
 	VBROADCASTI32X4 64(AX), Z8
 	VAESENC         Z8, Z0, Z0
 
-last16:
+last17:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
 	VBROADCASTI32X4 -128(BX), Z8
@@ -2679,7 +2737,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last17
+	JE      last18
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -2689,7 +2747,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last17:
+last18:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8
@@ -2784,7 +2842,7 @@ loop:
 	VPADDD          step4<>+0(SB), Z14, Z14
 	VPXORQ          Z8, Z3, Z3
 	CMPQ            R11, $0x0a
-	JE              last18
+	JE              last19
 	VBROADCASTI32X4 16(AX), Z8
 	VAESENC         Z8, Z0, Z0
 	VAESENC         Z8, Z1, Z1
@@ -2806,7 +2864,7 @@ loop:
 	VAESENC         Z8, Z2, Z2
 	VAESENC         Z8, Z3, Z3
 
-last18:
+last19:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
 	VAESENC         Z8, Z1, Z1
@@ -2883,7 +2941,7 @@ vector64:
 	VPADDD          step4<>+0(SB), Z14, Z14
 	VPXORQ          Z8, Z0, Z0
 	CMPQ            R11, $0x0a
-	JE              last19
+	JE              last20
 	VBROADCASTI32X4 16(AX), Z8
 	VAESENC         Z8, Z0, Z0
 	VBROADCASTI32X4 32(AX), Z8
@@ -2893,7 +2951,7 @@ vector64:
 	VBROADCASTI32X4 64(AX), Z8
 	VAESENC         Z8, Z0, Z0
 
-last19:
+last20:
 	VBROADCASTI32X4 -144(BX), Z8
 	VAESENC         Z8, Z0, Z0
 	VBROADCASTI32X4 -128(BX), Z8
@@ -2930,7 +2988,7 @@ vector16:
 	VPADDD  step1<>+0(SB), X14, X14
 	VPXOR   X8, X0, X0
 	CMPQ    R11, $0x0a
-	JE      last20
+	JE      last21
 	VMOVDQU 16(AX), X8
 	VAESENC X8, X0, X0
 	VMOVDQU 32(AX), X8
@@ -2940,7 +2998,7 @@ vector16:
 	VMOVDQU 64(AX), X8
 	VAESENC X8, X0, X0
 
-last20:
+last21:
 	VMOVDQU     -144(BX), X8
 	VAESENC     X8, X0, X0
 	VMOVDQU     -128(BX), X8

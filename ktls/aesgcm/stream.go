@@ -5,6 +5,8 @@ import (
 	"unsafe"
 )
 
+var le = binary.LittleEndian
+
 // maxMessage is the longest message, in bytes (SP 800-38D 5.2.1.1).
 const maxMessage = 1<<36 - 32
 
@@ -64,7 +66,14 @@ func (k *Key) Seal(s *Stream, dst, src []byte) {
 func (s *Stream) within(dst, src []byte) int {
 	at := int(s.n % BlockSize)
 	n := min(BlockSize-at, len(src))
-	for i := range n {
+	i := 0
+	if n >= 8 {
+		c := le.Uint64(src) ^ le.Uint64(s.key[at:])
+		le.PutUint64(dst, c)
+		le.PutUint64(s.hash[at:], le.Uint64(s.hash[at:])^c)
+		i = 8
+	}
+	for ; i < n; i++ {
 		c := src[i] ^ s.key[at+i]
 		dst[i] = c
 		s.hash[at+i] ^= c
@@ -81,15 +90,8 @@ func (k *Key) Tag(s *Stream, tag *[TagSize]byte) {
 	if s.n%BlockSize != 0 {
 		absorb(k.h(), &s.hash, new([BlockSize]byte))
 	}
-	var lens [BlockSize]byte // in bits, SP 800-38D 7.1 step 5
-	binary.BigEndian.PutUint64(lens[:8], uint64(s.aad)*8)
-	binary.BigEndian.PutUint64(lens[8:], uint64(s.n)*8)
-	absorb(k.h(), &s.hash, &lens)
 	setCounter(&s.ctr, -BlockSize)
-	encrypt(&k.keys, int(k.rounds), tag, &s.ctr)
-	for i := range tag {
-		tag[i] ^= s.hash[i]
-	}
+	finish(&k.keys, int(k.rounds), k.h(), &s.hash, &s.ctr, tag, uint64(s.aad)*8, uint64(s.n)*8)
 	clear(s.key[:])
 }
 

@@ -49,6 +49,7 @@ func main() {
 	encrypt()
 	times()
 	absorb()
+	finish()
 	for _, e := range engines {
 		e.seal()
 		e.xorKey()

@@ -118,3 +118,30 @@ func absorb() {
 	VMOVDQU(xs[rAcc], Mem{Base: gHash})
 	RET()
 }
+
+// finish writes the end of a message: the step of GHASH for the lengths, then the sum with the enciphered block 1.
+func finish() {
+	TEXT("finish", NOSPLIT, "func(keys *[240]byte, rounds int, h, hash, ctr, tag *[16]byte, aadBits, bits uint64)")
+	Doc("finish makes the tag: hash takes the lengths in, and is added to the enciphered block ctr.")
+	Pragma("noescape")
+	loadKeys()
+	Load(Param("h"), gPowers)
+	Load(Param("hash"), gHash)
+	Load(Param("ctr"), gSrc)
+	Load(Param("tag"), gDst)
+	Load(Param("aadBits"), gLeft)
+	Load(Param("bits"), gPow)
+	VMOVQ(gPow, xs[rT1])
+	VPINSRQ(U8(1), gLeft, xs[rT1], xs[rT1])
+	VMOVDQU(Mem{Base: gHash}, xs[rT0])
+	VPSHUFB(reverse, xs[rT0], xs[rT0])
+	VPXOR(xs[rT1], xs[rT0], xs[rT0])
+	one.multiply(gPowers, 0, true).emit()
+	one.reduce().emit()
+	VPSHUFB(reverse, xs[rAcc], xs[rAcc])
+	VMOVDQU(Mem{Base: gSrc}, xs[0])
+	cipherOne()
+	VPXOR(xs[rAcc], xs[0], xs[0])
+	VMOVDQU(xs[0], Mem{Base: gDst})
+	RET()
+}
