@@ -368,6 +368,7 @@ func TestNoAllocationsUnderPressure(t *testing.T) {
 	client, server := p.connect()
 	client.pause = true
 	hog := p.b.newConn(&wire.Flow{LocalPort: 1}, nil)
+	hog.bookQueued(stream.Bytes(make([]byte, 700<<10)))
 	hog.queue.Append(stream.Bytes(make([]byte, 700<<10)))
 	var span stream.Span = stream.Bytes(make([]byte, 4<<10))
 	sent := 0

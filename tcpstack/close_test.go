@@ -275,7 +275,7 @@ func TestCloseInFinWait2(t *testing.T) {
 func TestAbort(t *testing.T) {
 	released := 0
 	p := opened(t)
-	p.do(func(c *Conn) { c.Append(newCounted(hostBytes(0, 20000), &released)) })
+	p.do(func(c *Conn) { appendOwn(c, newCounted(hostBytes(0, 20000), &released)) })
 	for i := range int64(10) {
 		p.wantData(1+1460*i, 1460, 1)
 	}
@@ -455,7 +455,7 @@ func TestReleasedWhileInTheBatch(t *testing.T) {
 	p.open(synOptions())
 	p.do(func(c *Conn) {
 		c.SetNotsentLowat(10)
-		c.Append(newCounted(hostBytes(0, 1000), &released))
+		appendOwn(c, newCounted(hostBytes(0, 1000), &released))
 		c.Room()
 	})
 	p.wantData(1, 1000, 1)

@@ -36,6 +36,9 @@ func (d *lazy) Transmit(frames []link.Frame) (int, error) {
 	n := min(len(frames), d.most-len(d.ring))
 	for _, f := range frames[:n] {
 		f.Book.Add(ledger.Fetched, f.Len()-len(f.Data))
+		for _, s := range f.Seal {
+			f.Book.Add(ledger.SealedNIC, s.To-s.From)
+		}
 		f.Pieces = append([][]byte(nil), f.Pieces...)
 		f.Seal = append([]stream.Sealing(nil), f.Seal...)
 		at := d.p.now.Add(time.Duration(d.rnd.IntN(3000)) * time.Microsecond)
@@ -83,7 +86,10 @@ func inverted(b []byte) []byte {
 // after its release; a heldBack one leaves them inverted, for the device to invert.
 type scratchSpan struct{ *counted }
 
-func (s scratchSpan) Gather(g *stream.Gather, from, to int) { copy(g.Reserve(to-from), s.b[from:to]) }
+func (s scratchSpan) Gather(g *stream.Gather, from, to int) {
+	copy(g.Reserve(to-from), s.b[from:to])
+	g.Book.Add(ledger.GatheredPlain, to-from)
+}
 
 type heldBack struct{ *counted }
 
@@ -113,12 +119,12 @@ func TestLateReader(t *testing.T) {
 			s := newCounted(append([]byte(nil), data[at:at+n]...), &released)
 			switch at += n; rnd.IntN(3) {
 			case 0:
-				server.c.Append(s)
+				appendOwn(server.c, s)
 			case 1:
-				server.c.Append(scratchSpan{s})
+				appendOwn(server.c, scratchSpan{s})
 			case 2:
 				s.b = inverted(s.b)
-				server.c.Append(heldBack{s})
+				appendOwn(server.c, heldBack{s})
 			}
 		}
 		book := server.c.Book()

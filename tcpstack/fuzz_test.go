@@ -225,7 +225,7 @@ func (h *hostile) application() {
 			size := int(min(max(n, 1), 20000))
 			h.spans++
 			at := c.queue.End()
-			c.Append(newCounted(hostBytes(at, size), &h.released))
+			appendOwn(c, newCounted(hostBytes(at, size), &h.released))
 			c.Room()
 		case 5:
 			h.host.pause = !h.host.pause

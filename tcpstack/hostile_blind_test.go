@@ -189,7 +189,7 @@ func TestDawdlingClose(t *testing.T) {
 			p := attacked(t, Config{}, synOptions(), c.queue)
 			released := 0
 			p.s.Post(MessageFunc(func(*Shard) {
-				p.host.c.Append(newCounted([]byte("the last word"), &released))
+				appendOwn(p.host.c, newCounted([]byte("the last word"), &released))
 				p.host.c.Close()
 			}))
 			p.settle()

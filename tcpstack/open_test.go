@@ -245,7 +245,7 @@ func TestCloseInSynReceived(t *testing.T) {
 	p.write(3)
 	p.do(func(c *Conn) { c.CloseWrite() })
 	p.do(func(c *Conn) {
-		c.Append(&counted{n: 5, released: new(int)}) // too late
+		appendOwn(c, &counted{n: 5, released: new(int)}) // too late
 		if c.Queued() != 3 {
 			t.Error("appended after CloseWrite")
 		}

@@ -279,7 +279,7 @@ func TestStuckRing(t *testing.T) {
 		p.dev.room = room
 		p.s.Post(MessageFunc(func(*Shard) {
 			for i := range 10 {
-				p.host.c.Append(newCounted(hostBytes(int64(1460*i), 1460), &released))
+				appendOwn(p.host.c, newCounted(hostBytes(int64(1460*i), 1460), &released))
 			}
 		}))
 		step := func() {
