@@ -16,7 +16,7 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	payload := size(f.Pieces)
 	segments := d.hostSegments(f, payload)
 	if segments > len(d.ring.descs) {
-		return d.dropped(&d.count.dropped)
+		return d.dropped(f, &d.count.dropped)
 	}
 	need := segments
 	if len(f.Seal) > 0 {
@@ -29,11 +29,11 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	resync := false
 	if len(f.Seal) > 0 {
 		if why := d.resolve(f, payload, now); why != nil {
-			return d.dropped(why)
+			return d.dropped(f, why)
 		}
 		var ok bool
 		if resync, ok = d.synchronise(&f.Seal[0]); !ok {
-			return d.dropped(&d.count.dropNoSyncData)
+			return d.dropped(f, &d.count.dropNoSyncData)
 		}
 		d.countSealed(f, payload, resync)
 	}
@@ -50,13 +50,14 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 
 // dropped takes a frame that is not sent: it completes in its turn. TCP sends its payload again, and by then the
 // record layer has learnt from Health to seal it itself.
-func (d *Device) dropped(why *atomic.Uint64) bool {
+func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
 	d.runs = d.runs[:0]
 	if !d.room(1) {
 		d.want = 1
 		return false
 	}
 	why.Add(1)
+	f.Book.Add(ledger.LinkDropped, size(f.Pieces))
 	d.next().op = opNop
 	d.finish()
 	return true

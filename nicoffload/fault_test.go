@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/memory"
 )
@@ -245,6 +246,12 @@ func TestNoPlaintextWithoutContext(t *testing.T) {
 	r.turn()
 	if got := r.arrived(); len(got) != 0 {
 		t.Errorf("%d frames left", len(got))
+	}
+	if n, want := r.book.Sum(ledger.LinkDropped), uint64(4*len(s.wire)); n != want {
+		t.Errorf("booked %d bytes as dropped, want %d", n, want)
+	}
+	if n := r.book.Sum(ledger.Fetched) + r.book.Sum(ledger.SealedNIC); n != 0 {
+		t.Errorf("booked %d bytes as read or sealed", n)
 	}
 	if done := r.dev.Completed(); done != 4 {
 		t.Errorf("%d of 4 dropped frames completed", done)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/memory"
 )
@@ -43,6 +44,9 @@ func TestHostFallback(t *testing.T) {
 		v := newReceiver(t, payload)
 		v.take(frames)
 		v.complete(0, len(payload))
+		if n := r.book.Sum(ledger.Summed); n > 0 == tc.partial || n > 0 && n != uint64(len(payload)) {
+			t.Errorf("without %s the host summed %d bytes", tc.name, n)
+		}
 		if r.dev.Completed() != 1 {
 			t.Errorf("%d frames completed, want 1", r.dev.Completed())
 		}

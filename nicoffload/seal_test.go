@@ -33,6 +33,11 @@ func TestInSequence(t *testing.T) {
 			v.complete(0, len(s.wire))
 			r.wantStat("tx_tls_ooo", 0)
 			r.wantStat("tx_tls_encrypted_bytes", uint64(len(s.wire)))
+			for i := range r.dev.ring.descs { // pages may be unmapped once frames have completed
+				if d := &r.dev.ring.descs[i]; len(d.pieces) > 0 || cap(d.pieces) > 0 && d.pieces[:1][0] != nil || d.data != nil {
+					t.Fatalf("descriptor %d still points to the shard's memory", i)
+				}
+			}
 			if n := r.book.Sum(ledger.SealedNIC); n != uint64(len(s.wire)) {
 				t.Errorf("booked %d bytes as sealed, want %d", n, len(s.wire))
 			}

@@ -3,6 +3,7 @@ package nicoffload
 import (
 	"encoding/binary"
 
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/wire"
 )
@@ -167,5 +168,6 @@ func (d *Device) fillChecksum(f *link.Frame, e *desc) {
 	}
 	if wire.FillChecksum(e.data, e.pieces, int(e.csumStart), int(e.csumOffset)) {
 		e.csum = link.CsumComplete
+		f.Book.Add(ledger.Summed, e.payload)
 	}
 }

@@ -271,3 +271,47 @@ func TestWaitLooksForStall(t *testing.T) {
 		}
 	})
 }
+
+// Thread and shard fall asleep and wake each other in all the orders that real time brings: a lost wake-up hangs.
+func TestNoLostWakeUps(t *testing.T) {
+	near, far := memory.New(memory.Config{})
+	nif, err := New(near, Config{Contexts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nif.Close()
+	r := &rig{t: t, nif: nif, dev: nif.devices[0], far: far.Queues()[0]}
+	frame := []link.Frame{r.plainFrame([]byte("x"), 0, 1448, 10)}
+	answered := make(chan error, 1)
+	go func() { // the far end sends back what it gets
+		got := make([]link.Frame, 8)
+		for {
+			n, err := r.far.Receive(got)
+			if err == nil && n > 0 {
+				_, err = r.far.Transmit(got[:n])
+			} else if err == nil {
+				err = r.far.Wait(mono.Never)
+			}
+			if err != nil {
+				answered <- err
+				return
+			}
+		}
+	}()
+	got := make([]link.Frame, 8)
+	for range 5000 {
+		r.send(frame...)
+		for n := 0; n == 0; {
+			if n, err = r.dev.Receive(got); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				if err = r.dev.Wait(mono.Never); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	nif.Close()
+	<-answered
+}
