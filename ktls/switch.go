@@ -63,6 +63,7 @@ type helm struct {
 	hold         uint64 // records to frame before the next try
 	calm         bool   // the last whole window had few retransmissions
 	pending      bool   // a context is being set up
+	why          Reason // of the last move away from the interface, or failure to use it
 }
 
 func newHelm() helm { return helm{hold: minHold / 2, calm: true} }
@@ -78,6 +79,9 @@ func (f *Framer) SetBook(b *ledger.Book) {
 
 // ModeNow is who seals what is framed now: in ModeNIC it is ModeInline while the interface is of no use.
 func (f *Framer) ModeNow() Mode { return f.now }
+
+// Why says why records are not left to the interface, where Mode is ModeNIC and ModeNow is not.
+func (f *Framer) Why() Reason { return f.helm.why }
 
 // TXTLS is the mode by its name in FreeBSD's TCP_TXTLS_MODE.
 func (m Mode) TXTLS() string {
@@ -167,7 +171,7 @@ func (f *Framer) toInline(why Reason) {
 		h.hold = minHold / 2
 	}
 	h.calm = why != ReasonRetransmits
-	f.backOff()
+	f.backOff(why)
 }
 
 // toNIC leaves what is framed from now on to the interface, if it can.
@@ -206,7 +210,7 @@ func (f *Framer) try() (ok bool, why Reason) {
 
 func (f *Framer) failed(why Reason) {
 	f.pool.stats.Switches.Failed[why]++
-	f.backOff()
+	f.backOff(why)
 }
 
 // begun takes the interface for a new connection, if it can: that is no switch.
@@ -225,12 +229,12 @@ func (f *Framer) rekeyed() {
 	f.now = ModeInline
 	if ok, why := f.try(); !ok {
 		f.pool.stats.Switches.ToSW[why]++
-		f.backOff()
+		f.backOff(why)
 	}
 }
 
 // backOff lets more records pass before the next try.
-func (f *Framer) backOff() {
-	f.helm.since = f.data
+func (f *Framer) backOff(why Reason) {
+	f.helm.since, f.helm.why = f.data, why
 	f.helm.hold = min(2*f.helm.hold, maxHold)
 }

@@ -62,6 +62,9 @@ func TestSwitchWhenThereIsNoContext(t *testing.T) {
 			if n := s.switches().Failed[c.why]; n != 1 {
 				t.Fatalf("%d failures counted for %v", n, c.why)
 			}
+			if got := s.f.Why(); got != c.why {
+				t.Fatalf("the framer says %v", got)
+			}
 			c.mend(s.nic)
 			s.send(minHold)
 			s.wantMode(ModeInline)
