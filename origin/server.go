@@ -163,6 +163,7 @@ type shard struct {
 	req        *request
 	pool       *ktls.Pool
 	mode       ktls.Mode // of new HTTPS connections
+	nic        bool      // there is an interface that seals
 	buffers    buffers
 	blocks     []*block
 	blocksOut  int
@@ -196,6 +197,7 @@ func (sh *shard) setNIC(nic offload.NIC) {
 		return
 	}
 	sh.pool.SetNIC(nic)
+	sh.nic = true
 	sh.mode = sh.srv.opts.Mode
 }
 

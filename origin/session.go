@@ -77,6 +77,7 @@ func (sh *shard) newSession(now mono.Time, c conn, framer *ktls.Framer, opener *
 	} else {
 		opener.Follow(framer)
 		framer.SetBook(c.Book())
+		sh.stats.tls.begun(framer)
 	}
 	sh.link(s)
 	sh.stats.connections.Add(1)

@@ -117,6 +117,7 @@ func (s *session) dropRaw() {
 // open decrypts one whole record into the inbox and does what it asks for.
 func (s *session) open(now mono.Time, record []byte) bool {
 	_, plain, event, err := s.opener.Open(record)
+	s.sh.stats.tls.opened(event, err)
 	if err == nil {
 		err = s.framer.Answer((*queue)(s), event)
 	}

@@ -10,6 +10,7 @@ type counters struct {
 	classes                                [6]atomic.Uint64 // by first digit of the status
 	aborted, slow, timeouts, tlsErrors     atomic.Uint64
 	logDropped                             atomic.Uint64
+	tls                                    tlsCounters
 }
 
 // Stats is a sum over the shards.
