@@ -19,7 +19,7 @@ var ErrNoEngine = errors.New("aesgcm: this CPU has no such engine")
 // groupBlocks is the most blocks that any path hashes before it reduces.
 const groupBlocks = 16
 
-// A Key is an expanded AES key with the powers of H that its path needs: 632 bytes, and no pointers. It does not
+// A Key is an expanded AES key with the powers of H that its path needs: 626 bytes, and no pointers. It does not
 // change until Wipe; any number of streams may use it.
 type Key struct {
 	keys   [240]byte                            // round keys, in order

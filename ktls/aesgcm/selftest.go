@@ -4,15 +4,19 @@ package aesgcm
 // The tag depends on every byte of the ciphertext, so it alone is compared. A test computes the same tags with
 // crypto/cipher.
 func (p Path) selfTest() bool {
-	var msg, out [1000]byte
-	var key [32]byte
+	msg, key := selfTestMessage()
+	var out [len(msg)]byte
+	return p.sealsKnown(key[:16], &msg, &out, knownTag128) && p.sealsKnown(key[:], &msg, &out, knownTag256)
+}
+
+func selfTestMessage() (msg [1000]byte, key [32]byte) {
 	for i := range msg {
 		msg[i] = byte(i * 7)
 	}
 	for i := range key {
 		key[i] = byte(i)
 	}
-	return p.sealsKnown(key[:16], &msg, &out, knownTag128) && p.sealsKnown(key[:], &msg, &out, knownTag256)
+	return msg, key
 }
 
 var (
