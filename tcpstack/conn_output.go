@@ -183,6 +183,10 @@ func (c *Conn) emitData(seg *wire.Segment, from, to int64) {
 		gso = c.snd.mss
 	}
 	b.commit(f, gso)
+	if c.pace.device {
+		frame := &b.frames[len(b.frames)-1]
+		frame.Rate, frame.Flow = uint64(c.pace.Rate()), c.flowTag()
+	}
 	n := c.segments(to - from)
 	c.shard.stats.SegmentsSent += uint64(max(1, n))
 	c.count.segsOut += max(1, n)

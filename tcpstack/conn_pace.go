@@ -8,6 +8,7 @@ import (
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
+	"ocaserve/tcpstack/wire"
 )
 
 // Linux's factors over cwnd/srtt, in per cent: sysctl tcp_pacing_ss_ratio and tcp_pacing_ca_ratio
@@ -33,6 +34,7 @@ type pacer struct {
 	ranges *pacing.Schedule // of parts of the stream; nil: none
 	asked  bool             // the rate in force is one of those two, not congestion control's
 	byCC   bool             // what congestion control allows is spread over the round trip
+	device bool             // a rate that was asked for is in force, and the device spreads the segments of a burst
 }
 
 // limited reports whether somebody asked for a rate, beyond congestion control's.
@@ -192,10 +194,32 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 	// trip is made up for, but not more than a superframe at once. A rate that somebody asked for is kept to.
 	slack := min(c.rec.RTT().SRTT()/4, rate.Duration(pacing.MaxQuantum))
 	if p.asked = limit > 0 && (rate == 0 || limit < rate); p.asked {
-		rate, quantum, slack = limit, pacing.Quantum(limit, c.shard.stack.cfg.PaceBurst, c.snd.mss), 0
+		rate, quantum, slack = limit, pacing.Quantum(limit, c.shard.paceBurst(), c.snd.mss), 0
 	}
+	p.device = p.asked && c.shard.deviceRates()
 	p.SetRate(now, rate, quantum)
 	p.SetCatchUp(slack)
+}
+
+// deviceBurst is how much of a rate one burst carries where the device spreads its segments: on the wire that is finer
+// than bursts of a millisecond, and the host builds fewer frames. It adds as much to the round trips that are measured.
+const deviceBurst = 8 * time.Millisecond
+
+// deviceRates reports whether the link's device keeps to a frame's rate.
+func (s *Shard) deviceRates() bool { return s.limiter != nil && s.limiter.RateLimits() }
+
+// paceBurst is how much of a rate that somebody asked for leaves the stack at once.
+func (s *Shard) paceBurst() time.Duration {
+	if s.deviceRates() {
+		return max(s.stack.cfg.PaceBurst, deviceBurst)
+	}
+	return s.stack.cfg.PaceBurst
+}
+
+// flowTag names the connection to a device that rates; never 0. Two that have the same share a place in line.
+func (c *Conn) flowTag() uint32 {
+	f := &c.flow
+	return wire.SymmetricHash(f.Remote, f.Local, f.RemotePort, f.LocalPort) | 1
 }
 
 // slower is the lower of two rates, of which 0 is none.

@@ -28,7 +28,8 @@ type Shard struct {
 	dev   link.Device
 	// completer is dev, if it reads frames after it took them; nil: it copies them.
 	completer link.Completer
-	now       mono.Time // of the current turn
+	limiter   link.RateLimiter // dev, if it spreads frames; nil: it does not
+	now       mono.Time        // of the current turn
 
 	flows    map[wire.Flow]*Conn
 	all      []*Conn // the same connections in a list, for walks
@@ -62,7 +63,6 @@ type Shard struct {
 	tracing *shardTrace // nil: no trace is running
 	local   any         // what the application keeps per shard
 	stopped bool
-	debugShard
 }
 
 // ID is the shard's number, from 0.

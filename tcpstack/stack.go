@@ -148,6 +148,9 @@ func newShard(st *Stack, id int, dev link.Device) (*Shard, error) {
 	} else if s.completer == nil {
 		return nil, fmt.Errorf("tcpstack: queue %d: the device neither copies frames nor says when it is done with them", id)
 	}
+	if caps.RateLimit {
+		s.limiter, _ = dev.(link.RateLimiter)
+	}
 	s.batch.init(caps, &s.blocks)
 	s.blocks.Init(stream.PoolConfig{MaxBytes: st.cfg.MaxReassembly})
 	s.syns = syn.NewCache(syn.Config{Entries: st.cfg.MaxHalfOpen, Key: st.cfg.Secret})

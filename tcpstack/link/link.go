@@ -114,6 +114,13 @@ type Completer interface {
 	Completed() uint64
 }
 
+// A RateLimiter is a device with Caps.RateLimit, of which that can be switched off.
+type RateLimiter interface {
+	Device
+	// RateLimits reports whether Frame.Rate is kept to now.
+	RateLimits() bool
+}
+
 // An Interface is a set of queues that share an address. Closing it ends every device's Wait.
 type Interface interface {
 	Name() string
