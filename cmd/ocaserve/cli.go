@@ -15,6 +15,7 @@ type cli struct {
 	Demo    demoFlags    `cmd:"" help:"Generate a small HLS title, serve it, and say what to type next."`
 	Serve   serveFlags   `cmd:"" help:"Serve a folder over HTTPS and HTTP."`
 	Content contentFlags `cmd:"" help:"Make content to serve."`
+	Compare compareFlags `cmd:"" help:"Serve the same bytes in the four TLS modes, and say what each costs and where an offload pays."`
 	Doctor  doctorFlags  `cmd:"" help:"Say which links work here, why others do not, and the fix."`
 	Pkt     pktFlags     `cmd:"" help:"Run packetdrill scripts against the TCP stack on a virtual clock."`
 	Link    linkFlags    `cmd:"" help:"Join two TUN or TAP interfaces and shape what passes: rate, delay, jitter, loss, reordering, queue."`

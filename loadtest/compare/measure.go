@@ -21,6 +21,7 @@ type snapshot struct {
 	nic     time.Duration // of the adapter's
 	book    ledger.Book
 	records ktls.Stats
+	load    load
 	adapter map[string]uint64
 	tally   tally
 }
@@ -43,6 +44,7 @@ func (w *world) snap(ctx context.Context) (s snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.load = loadNow()
 	s.adapter = make(map[string]uint64)
 	for _, st := range w.nic.Stats() {
 		s.adapter[st.Name] = st.Value

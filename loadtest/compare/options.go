@@ -38,6 +38,9 @@ type Progress struct {
 	Cell        Key
 }
 
+// netMemory is the name of the cable in this process.
+const netMemory = "memory"
+
 const (
 	maxConns = 16 << 10 // a stack's ephemeral ports hold twice as many
 	minSize  = 64 << 10
@@ -68,6 +71,9 @@ func (o *Options) setDefaults() error {
 	}
 	return o.check()
 }
+
+// Check refuses what cannot be measured, and says what can.
+func (o Options) Check() error { return o.setDefaults() }
 
 func (o *Options) check() error {
 	if slices.ContainsFunc(o.Loss, func(p float64) bool { return !(p >= 0 && p <= 0.2) }) {

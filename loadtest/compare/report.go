@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -34,6 +35,7 @@ const (
 	Retransmit = "retransmitted_share"
 	Resyncs    = "resyncs_per_gb"
 	Offloaded  = "sealed_by_nic_share"
+	Others     = "cpu_used_by_others_share"
 )
 
 var metrics = []metric{
@@ -54,6 +56,7 @@ var metrics = []metric{
 	{Retransmit, func(r *Round) float64 { return r.Measures.Retransmits }},
 	{Resyncs, func(r *Round) float64 { return r.Resyncs / r.gb() }},
 	{Offloaded, func(r *Round) float64 { return r.Offloaded }},
+	{Others, func(r *Round) float64 { return r.Others }},
 }
 
 // A Spread is a median with the least and the greatest of what was measured.
@@ -79,9 +82,10 @@ type Cell struct {
 	Key
 	Rounds  []Round
 	Figures map[string]Spread // by the metrics' keys; those that are known
-	// Switches counts, over all rounds, connections that went from the adapter to the CPU, by reason, and
-	// ("nic") back.
-	Switches map[string]uint64
+	// Of all rounds: how often a connection's records moved back to the adapter, from it to the CPU, by reason,
+	// and could not be left to it.
+	ToNIC            uint64
+	ToInline, Failed map[string]uint64
 }
 
 // Median is a metric's; NaN if it is not known.
@@ -117,7 +121,7 @@ type Report struct {
 func newReport(o *Options, rounds []Round) *Report {
 	r := &Report{Options: *o, Machine: machine()}
 	for _, k := range o.keys() {
-		c := Cell{Key: k, Switches: make(map[string]uint64)}
+		c := Cell{Key: k, ToInline: make(map[string]uint64), Failed: make(map[string]uint64)}
 		for i := range rounds {
 			if rounds[i].Cell == k {
 				c.Rounds = append(c.Rounds, rounds[i])
@@ -131,7 +135,7 @@ func newReport(o *Options, rounds []Round) *Report {
 	if n := len(o.keys()); n > 0 {
 		r.Rounds = len(rounds) / n
 	}
-	r.Notes = o.notes()
+	r.Notes = append(r.busy(), o.notes()...)
 	r.Verdict = verdict(r)
 	return r
 }
@@ -148,14 +152,48 @@ func (c *Cell) summarize() {
 		}
 	}
 	for i := range c.Rounds {
-		if n := c.Rounds[i].ToNIC; n > 0 {
-			c.Switches["nic"] += n
-		}
-		for why, n := range c.Rounds[i].ToInline {
-			c.Switches[why] += n
-		}
+		r := &c.Rounds[i]
+		c.ToNIC += r.ToNIC
+		addTo(c.ToInline, r.ToInline)
+		addTo(c.Failed, r.Failed)
 	}
 }
+
+func addTo(sum, more map[string]uint64) {
+	for name, n := range more {
+		sum[name] += n
+	}
+}
+
+// quiet is up to which share of the processors others may use without a word about it.
+const quiet = 0.1
+
+// busy warns if other programs had more than a little of the machine.
+func (r *Report) busy() []string {
+	var values []float64
+	for i := range r.Cells {
+		for j := range r.Cells[i].Rounds {
+			values = append(values, r.Cells[i].Rounds[j].Others)
+		}
+	}
+	if s, ok := spreadOf(values); !ok || s.Median < quiet {
+		return nil
+	} else {
+		return []string{fmt.Sprintf("The machine was busy: other programs used %.0f%% of its processors meanwhile (%.0f%% to %.0f%%). Goodput and times to first byte are theirs as much as the server's, and seconds of CPU are longer, since caches and clock are shared. Repeat it on a quiet machine.",
+			100*s.Median, 100*s.Min, 100*s.Max)}
+	}
+}
+
+// Done is how many measurements the report is of, and Planned how many were asked for.
+func (r *Report) Done() (n int) {
+	for i := range r.Cells {
+		n += len(r.Cells[i].Rounds)
+	}
+	return n
+}
+
+// Planned is how many measurements there would have been.
+func (r *Report) Planned() int { return len(r.Options.keys()) * r.Options.Rounds }
 
 // find returns a cell, nil if it was not measured.
 func (r *Report) find(m ktls.Mode, loss float64, conns int) *Cell {

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
@@ -21,7 +22,8 @@ type Round struct {
 	Samples   int    // times to first byte
 	HostCPU   time.Duration
 	NICCPU    time.Duration
-	Ledger    map[string]uint64 // the server's book, by the names of its events
+	Ledger    map[string]uint64 // the server's book, by the names of its events, bytes
+	Records   uint64            // that were framed
 	Adapter   map[string]uint64 // the adapter's counters
 
 	Measures  ledger.Measures
@@ -35,6 +37,7 @@ type Round struct {
 	// Switches of records between adapter and CPU: ToInline by reason, Failed are attempts to use the adapter.
 	ToNIC            uint64
 	ToInline, Failed map[string]uint64
+	Others           float64 // share of the machine's processors that other programs used meanwhile
 }
 
 // round makes the figures from what was counted between two snapshots.
@@ -48,8 +51,11 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	}
 	book := since(&from.book, &to.book)
 	for e := range ledger.NumEvents {
-		r.Ledger[e.String()] = book.Sum(e)
+		if e != ledger.Records {
+			r.Ledger[e.String()] = book.Sum(e)
+		}
 	}
+	r.Records = book.Sum(ledger.Records)
 	for name, v := range to.adapter {
 		r.Adapter[name] = v - from.adapter[name]
 	}
@@ -58,6 +64,7 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	r.Offloaded = share(book.Sum(ledger.SealedNIC), book.Sum(ledger.Sent)+book.Sum(ledger.Retransmitted))
 	a, b := &from.records.Switches, &to.records.Switches
 	r.ToNIC, r.ToInline, r.Failed = b.ToIfnet-a.ToIfnet, reasons(&a.ToSW, &b.ToSW), reasons(&a.Failed, &b.Failed)
+	r.Others = from.load.others(to.load, r.Wall, runtime.NumCPU())
 	r.Predicted = math.NaN()
 	if k.Mode == ktls.ModeNIC {
 		r.Predicted = amplification(k.Loss, meanRecord(book), segment)

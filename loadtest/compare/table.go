@@ -16,9 +16,9 @@ import (
 // percent is a share as people write it.
 func percent(p float64) string { return strconv.FormatFloat(math.Round(p*1e6)/1e4, 'f', -1, 64) + "%" }
 
-// A column is a metric in the table: its heading, and a figure in its unit.
-type column struct {
-	head, unit string
+// A row is a metric in the table: its name, its unit, and a figure in that unit.
+type row struct {
+	name, unit string
 	key        string
 	format     func(float64) string
 }
@@ -27,49 +27,46 @@ func fixed(digits int, scale float64) func(float64) string {
 	return func(v float64) string { return strconv.FormatFloat(v*scale, 'f', digits, 64) }
 }
 
-var columns = []column{
+var rows = []row{
 	{"goodput", "GB/s", Goodput, fixed(2, 1e-9)},
 	{"host CPU", "s/GB", HostCPU, fixed(3, 1)},
 	{"NIC CPU", "s/GB", NICCPU, fixed(3, 1)},
-	{"cycles", "/byte", Cycles, fixed(2, 1)},
+	{"host cycles", "/byte", Cycles, fixed(2, 1)},
 	{"copies", "/byte", Copies, fixed(2, 1)},
 	{"touches", "/byte", Touches, fixed(2, 1)},
 	{"re-DMA", "factor", ReDMA, fixed(3, 1)},
-	{"predicted", "factor", Predicted, fixed(3, 1)},
+	{"  predicted", "factor", Predicted, fixed(3, 1)},
 	{"retained", "/byte", Retained, fixed(3, 1)},
-	{"heap", "MiB", Heap, fixed(1, 1.0/(1<<20))},
+	{"live heap", "MiB", Heap, fixed(1, 1.0/(1<<20))},
 	{"TTFB p50", "ms", TTFB50, fixed(2, 1e3)},
 	{"TTFB p99", "ms", TTFB99, fixed(2, 1e3)},
-	{"rexmit", "%", Retransmit, fixed(2, 100)},
+	{"retransmitted", "%", Retransmit, fixed(2, 100)},
 	{"resyncs", "/GB", Resyncs, fixed(0, 1)},
-	{"by NIC", "%", Offloaded, fixed(0, 100)},
+	{"sealed by NIC", "%", Offloaded, fixed(1, 100)},
 }
 
 // unknown stands where there is no figure.
 const unknown = "-"
 
-// cell is a figure of the table.
-func (col *column) cell(c *Cell) string {
-	s, ok := c.Figures[col.key]
+// median is a figure of the table.
+func (w *row) median(c *Cell) string {
+	s, ok := c.Figures[w.key]
 	if !ok {
 		return unknown
 	}
-	return col.format(s.Median)
+	return w.format(s.Median)
 }
 
-// spread is the range of a figure, without the median.
-func (col *column) spread(c *Cell) string {
-	s, ok := c.Figures[col.key]
-	if !ok {
-		return ""
-	}
-	if low, high := col.format(s.Min), col.format(s.Max); low != high {
+// spread is the range of what was measured; empty if that is one value.
+func (w *row) spread(c *Cell) string {
+	s, ok := c.Figures[w.key]
+	if low, high := w.format(s.Min), w.format(s.Max); ok && low != high {
 		return low + ".." + high
 	}
 	return ""
 }
 
-// WriteTable prints medians, what they spread over where that matters, and the verdict.
+// WriteTable prints medians with their spread, and the verdict.
 func (r *Report) WriteTable(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s\n", r.Options.describe(), r.Machine.describe())
 	r.groups(func(conns int, loss float64, cells []*Cell) {
@@ -86,45 +83,38 @@ func (r *Report) WriteTable(w io.Writer) {
 	}
 }
 
-// writeGroup prints the modes at one loss rate: a line of medians each.
+// writeGroup prints what was measured at one loss rate: a column for each mode, medians with their spread behind.
 func writeGroup(w io.Writer, cells []*Cell) {
-	line := func(first string, cell func(*column) string) {
-		fmt.Fprintf(w, "%-7s", first)
-		for i := range columns {
-			fmt.Fprintf(w, " %9s", cell(&columns[i]))
+	line := func(name, unit string, cell func(*Cell) (string, string)) {
+		text := fmt.Sprintf("%-14s%-6s", name, unit)
+		for _, c := range cells {
+			median, spread := cell(c)
+			text += fmt.Sprintf(" %8s %-15s", median, spread)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintln(w, strings.TrimRight(text, " "))
 	}
-	line("mode", func(c *column) string { return c.head })
-	line("", func(c *column) string { return c.unit })
-	for _, c := range cells {
-		line(c.Mode.String(), func(col *column) string { return col.cell(c) })
+	line("", "", func(c *Cell) (string, string) { return c.Mode.String(), "" })
+	for i := range rows {
+		line(rows[i].name, rows[i].unit, func(c *Cell) (string, string) { return rows[i].median(c), rows[i].spread(c) })
 	}
 	for _, c := range cells {
-		fmt.Fprintf(w, "%-7s host CPU %s, goodput %s", c.Mode, cmpOr(columns[1].spread(c), "no spread"), cmpOr(columns[0].spread(c), "no spread"))
 		if text := c.switches(); text != "" {
-			fmt.Fprintf(w, "; %s", text)
+			fmt.Fprintf(w, "%v: %s\n", c.Mode, text)
 		}
-		fmt.Fprintln(w)
 	}
 }
 
-func cmpOr(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
-
-// switches says how often connections left the adapter, and why.
+// switches says how often connections left the adapter and came back, over all rounds, and why.
 func (c *Cell) switches() string {
 	var parts []string
-	for _, why := range slices.Sorted(maps.Keys(c.Switches)) {
-		if why == "nic" {
-			parts = append(parts, fmt.Sprintf("inline to nic %d", c.Switches[why]))
-			continue
-		}
-		parts = append(parts, fmt.Sprintf("nic to inline %d (%s)", c.Switches[why], why))
+	if n := c.ToNIC; n > 0 {
+		parts = append(parts, fmt.Sprintf("inline to nic %d", n))
+	}
+	for _, why := range slices.Sorted(maps.Keys(c.ToInline)) {
+		parts = append(parts, fmt.Sprintf("nic to inline %d (%s)", c.ToInline[why], why))
+	}
+	for _, why := range slices.Sorted(maps.Keys(c.Failed)) {
+		parts = append(parts, fmt.Sprintf("nic not to be had %d (%s)", c.Failed[why], why))
 	}
 	return strings.Join(parts, ", ")
 }

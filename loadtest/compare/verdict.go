@@ -1,3 +1,203 @@
 package compare
 
-func verdict(*Report) []string { return nil }
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"ocaserve/ktls"
+)
+
+// verdict says in words what the figures say: for each number of connections who wins, how far that carries as
+// loss grows, and what would have to be different. Two modes whose spreads overlap are called equal.
+func verdict(r *Report) []string {
+	var list []string
+	for _, n := range r.conns() {
+		list = append(list, r.winners(n)...)
+		if text := r.paying(n); text != "" {
+			list = append(list, text)
+		}
+		if text := r.change(n); text != "" {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// conns lists the numbers of connections that were measured, in order.
+func (r *Report) conns() (list []int) {
+	for i := range r.Cells {
+		if !slices.Contains(list, r.Cells[i].Conns) {
+			list = append(list, r.Cells[i].Conns)
+		}
+	}
+	return list
+}
+
+// losses lists the loss rates at which n connections were measured, ascending.
+func (r *Report) losses(n int) (list []float64) {
+	for i := range r.Cells {
+		if c := &r.Cells[i]; c.Conns == n && !slices.Contains(list, c.Loss) {
+			list = append(list, c.Loss)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// sealing lists the cells of modes that encrypt, the adapter's if it did.
+func (r *Report) sealing(n int, loss float64) (list []*Cell) {
+	for i := range r.Cells {
+		if c := &r.Cells[i]; c.Conns == n && c.Loss == loss && c.Mode != ktls.ModeOff && !c.unused() {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// unused reports whether the cell is mode nic and the adapter sealed nothing: what was measured is inline.
+func (c *Cell) unused() bool { return c.Mode == ktls.ModeNIC && c.Median(Offloaded) == 0 }
+
+// winners compares the modes that encrypt where there is least loss.
+func (r *Report) winners(n int) []string {
+	losses := r.losses(n)
+	cells := r.sealing(n, losses[0])
+	if len(cells) < 2 {
+		return nil
+	}
+	var parts []string
+	for _, m := range []struct{ key, what, unit string }{
+		{HostCPU, "host CPU", "s/GB"}, {TotalCPU, "host and NIC CPU together", "s/GB"}, {Touches, "memory touches", "per byte"},
+	} {
+		if text := wins(cells, m.key, m.what, m.unit); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s, loss %s, of the modes that encrypt: %s.", connections(n), percent(losses[0]), strings.Join(parts, "; "))}
+}
+
+// wins says which mode has the least of a metric.
+func wins(cells []*Cell, key, what, unit string) string {
+	first := best(cells, key)
+	if first == nil {
+		return ""
+	}
+	rest := slices.DeleteFunc(slices.Clone(cells), func(c *Cell) bool { return c == first })
+	second := best(rest, key)
+	if second == nil {
+		return ""
+	}
+	a, b := first.Median(key), second.Median(key)
+	if overlap(first, second, key) {
+		return fmt.Sprintf("least %s %v and %v, equal within what was measured (%.3f and %.3f %s)",
+			what, first.Mode, second.Mode, a, b, unit)
+	}
+	return fmt.Sprintf("least %s %v, %.3f %s, %s less than %v (%.3f)", what, first.Mode, a, unit, saving(a, b), second.Mode, b)
+}
+
+// overlap reports whether the spreads of two cells have a value in common.
+func overlap(a, b *Cell, key string) bool {
+	s, t := a.Figures[key], b.Figures[key]
+	return s.Min <= t.Max && t.Min <= s.Max
+}
+
+// saving is how much less a is than b.
+func saving(a, b float64) string { return fmt.Sprintf("%.0f%%", 100*(1-a/b)) }
+
+// A pay is what the adapter saves of the host's processor time against inline at one loss rate.
+type pay struct {
+	loss  float64
+	nic   *Cell
+	saved float64 // share; below 0: it costs more
+	sure  bool    // the spreads do not overlap
+}
+
+// pays lists them, ascending by loss.
+func (r *Report) pays(n int) (list []pay) {
+	for _, loss := range r.losses(n) {
+		nic, inline := r.find(ktls.ModeNIC, loss, n), r.find(ktls.ModeInline, loss, n)
+		if nic == nil || inline == nil {
+			continue
+		}
+		saved := 1 - nic.Median(HostCPU)/inline.Median(HostCPU)
+		list = append(list, pay{loss, nic, saved, !overlap(nic, inline, HostCPU)})
+	}
+	return list
+}
+
+// paying says how far the adapter's saving carries.
+func (r *Report) paying(n int) string {
+	pays := r.pays(n)
+	if len(pays) == 0 {
+		return ""
+	}
+	if !slices.ContainsFunc(pays, func(p pay) bool { return !p.nic.unused() }) {
+		return fmt.Sprintf("%s: the adapter sealed nothing, so that mode nic is inline here: %s.", connections(n), pays[0].nic.switches())
+	}
+	var parts []string
+	for _, p := range pays {
+		text := fmt.Sprintf("%.0f%% at %s", 100*p.saved, percent(p.loss))
+		if !p.sure {
+			text += " (within the spread)"
+		}
+		parts = append(parts, text)
+	}
+	text := "Against inline the NIC saves of the host's CPU: " + strings.Join(parts, ", ") + ". "
+	at := slices.IndexFunc(pays, func(p pay) bool { return p.saved <= 0 || !p.sure })
+	switch {
+	case at < 0:
+		text += "It pays at every loss rate measured."
+	case at == 0:
+		text += fmt.Sprintf("It does not pay at %s already.", percent(pays[0].loss))
+	default:
+		text += fmt.Sprintf("It stops paying between %s and %s.", percent(pays[at-1].loss), percent(pays[at].loss))
+	}
+	return fmt.Sprintf("%s: %s", connections(n), text)
+}
+
+// change says what costs most where the adapter pays least, and what would change that.
+func (r *Report) change(n int) string {
+	pays := r.pays(n)
+	if len(pays) == 0 {
+		return ""
+	}
+	p := slices.MinFunc(pays, func(a, b pay) int {
+		if a.saved < b.saved {
+			return -1
+		}
+		return 1
+	})
+	if p.nic.unused() && p.loss == 0 {
+		return ""
+	}
+	var parts []string
+	if by := p.nic.Median(Offloaded); by < 0.9 {
+		text := fmt.Sprintf("only %.0f%% of the bytes were sealed by it", 100*by)
+		if why := p.nic.switches(); why != "" {
+			text += ": " + why
+		}
+		parts = append(parts, text)
+	}
+	if text := p.resyncs(); text != "" {
+		parts = append(parts, text)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: where the NIC saves least, at a loss of %s, %s.", connections(n), percent(p.loss), strings.Join(parts, "; "))
+}
+
+// resyncs says what they fetch, and what shorter records would.
+func (p *pay) resyncs() string {
+	factor, n := p.nic.Median(ReDMA), p.nic.Median(Resyncs)
+	if math.IsNaN(factor) || factor < 1.005 || p.loss == 0 {
+		return ""
+	}
+	more := func(f float64) string { return fmt.Sprintf("%.1f%%", 100*(f-1)) }
+	return fmt.Sprintf("%.0f resyncs per GB made it fetch %s more than it sent; by the arithmetic that is %s if it seals everything, and %s with records of 4 KiB",
+		n, more(factor), more(p.nic.Median(Predicted)), more(amplification(p.loss, 4<<10, segment)))
+}

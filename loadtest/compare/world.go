@@ -2,7 +2,6 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -117,16 +116,23 @@ func (w *world) lay(k Key) (err error) {
 	w.closers = append(w.closers, w.nic.Close)
 	// The wire is as bad as it may be, or perfect, but always a wire: packets cross one by one at every loss rate.
 	w.wire = fault.New(b, fault.Config{Loss: k.Loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
-	if w.server, err = newStack(serverAddr, 16<<10, 1<<30, w.nic); err != nil {
+	if w.server, err = newStack(serverAddr, 16<<10, w.nic); err != nil {
 		return err
 	}
-	w.clients, err = newStack(clientAddr, 256<<10, 1<<30, w.wire)
+	w.clients, err = newStack(clientAddr, window(k.Conns, w.opts.RTT), w.wire)
 	return err
 }
 
-func newStack(addr netip.Addr, receive int, memory int64, nif link.Interface) (*tcpstack.Stack, error) {
+// window is what each client offers, bytes. All together they let a few MiB queue on the wire beyond what 2 GB/s need:
+// without a bound windows would grow, for lack of loss, until the time to first byte is that of the queue.
+func window(conns int, rtt time.Duration) int {
+	const queue, rate, least = 8 << 20, 2e9, 32 << 10
+	return max(least, (queue+int(rate*rtt.Seconds()))/conns)
+}
+
+func newStack(addr netip.Addr, receive int, nif link.Interface) (*tcpstack.Stack, error) {
 	return tcpstack.New(tcpstack.Config{
-		Addrs: []netip.Addr{addr}, ReceiveBuffer: receive, MaxReceiveBuffer: 16 << 20, MemoryBudget: memory,
+		Addrs: []netip.Addr{addr}, ReceiveBuffer: min(receive, 256<<10), MaxReceiveBuffer: receive, MemoryBudget: 1 << 30,
 	}, nif.Queues())
 }
 
@@ -185,8 +191,6 @@ func (w *world) close() {
 		w.closers[i]() //nolint:errcheck // nobody is left to act on it
 	}
 }
-
-var errStopped = errors.New("the stack has stopped")
 
 // on runs f on the only shard of a stack and waits for it.
 func on[T any](ctx context.Context, st *tcpstack.Stack, f func(*tcpstack.Shard) T) (v T, err error) {

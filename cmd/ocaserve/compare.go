@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"ocaserve/ktls"
+	comparison "ocaserve/loadtest/compare"
+	"ocaserve/nicoffload"
+	"ocaserve/tcpstack/link/fault"
+)
+
+type compareFlags struct {
+	Modes    []string      `default:"off,user,inline,nic" placeholder:"MODE,..." help:"TLS modes to compare: off, user, inline, nic (${default})."`
+	Loss     []string      `default:"0,0.1%,1%,3%" placeholder:"SHARE,..." help:"Shares of packets that the wire loses, in each direction (${default})."`
+	Conns    []int         `default:"64" placeholder:"N,..." help:"Connections at once (${default})."`
+	Cipher   string        `default:"aes128gcm" help:"aes128gcm, aes256gcm or chacha20 (${default})."`
+	Version  string        `name:"tls-version" default:"1.3" help:"TLS version, 1.3 or 1.2 (${default})."`
+	Size     size          `default:"4MiB" help:"Size of the file that is asked for again and again (${default})."`
+	Duration time.Duration `default:"500ms" help:"Length of one measurement (${default})."`
+	Rounds   int           `default:"3" help:"Measurements of each kind; the modes take turns, medians and spread are shown (${default})."`
+	RTT      time.Duration `name:"rtt" default:"0s" help:"Round trip that the wire adds."`
+	NIC      string        `name:"nic" placeholder:"SPEC" help:"The emulated adapter, in all modes: contexts=1024,bus=16GB/s,setup=50us,..."`
+	Seed     uint64        `default:"1" help:"Same seed, same packets lost."`
+	JSON     string        `name:"json" placeholder:"FILE|-" help:"Write all rounds, medians and the verdict as JSON."`
+	HTML     string        `name:"html" placeholder:"FILE" help:"Write a page with charts, the table and the verdict; it needs nothing from outside."`
+}
+
+// run compares, and prints what was measured until a signal if one comes.
+func (f *compareFlags) run(ctx context.Context, stdout io.Writer) error {
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	bar := newProgress(os.Stderr)
+	opts.Progress = bar.show
+	report, err := comparison.Run(ctx, opts)
+	bar.end()
+	if report == nil {
+		return interrupted(ctx, err)
+	}
+	report.Command = f.command()
+	if err := f.write(report, stdout); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(os.Stderr, "interrupted: the figures are of %d of %d measurements\n", report.Done(), report.Planned())
+		return nil
+	}
+	return err
+}
+
+// interrupted says of a comparison that was ended before anything was measured what people want to know.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the first measurement was finished")
+	}
+	return err
+}
+
+// options reads the flags.
+func (f *compareFlags) options() (o comparison.Options, err error) {
+	o = comparison.Options{
+		Conns: f.Conns, Size: int64(f.Size), Duration: f.Duration, Rounds: f.Rounds, RTT: f.RTT, Seed: f.Seed,
+	}
+	for _, s := range f.Modes {
+		m, err := ktls.ParseMode(s)
+		if err != nil {
+			return o, usagef("--modes: %w", err)
+		}
+		o.Modes = append(o.Modes, m)
+	}
+	for _, s := range f.Loss {
+		p, err := fault.ParseShare(s)
+		if err != nil {
+			return o, usagef("--loss %s: %w", s, err)
+		}
+		o.Loss = append(o.Loss, p)
+	}
+	if o.Cipher, err = comparison.ParseCipher(f.Cipher); err != nil {
+		return o, usagef("--cipher: %w", err)
+	}
+	versions := map[string]ktls.Version{"1.3": ktls.TLS13, "1.2": ktls.TLS12}
+	if o.Version = versions[f.Version]; o.Version == 0 {
+		return o, usagef("--tls-version %s: use 1.3 or 1.2", f.Version)
+	}
+	if o.NIC, err = nicoffload.ParseConfig(f.NIC); err != nil {
+		return o, usagef("--nic: %w", err)
+	}
+	if err := o.Check(); err != nil {
+		return o, usageError{err}
+	}
+	return o, nil
+}
+
+// write gives the report to whoever wants it. With --json - there is no table: standard output is for a program.
+func (f *compareFlags) write(r *comparison.Report, stdout io.Writer) error {
+	if f.JSON == "-" {
+		if err := r.WriteJSON(stdout); err != nil {
+			return err
+		}
+	} else {
+		r.WriteTable(stdout)
+	}
+	if f.JSON != "" && f.JSON != "-" {
+		if err := writeFile(f.JSON, r.WriteJSON); err != nil {
+			return err
+		}
+	}
+	if f.HTML != "" {
+		return writeFile(f.HTML, r.WriteHTML)
+	}
+	return nil
+}
+
+// writeFile makes a file of what write writes.
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
+// command is what was typed.
+func (f *compareFlags) command() string {
+	words := []string{"ocaserve"}
+	for _, a := range os.Args[1:] {
+		words = append(words, shellWord(a))
+	}
+	return strings.Join(words, " ")
+}
+
+// A progress is a line on a terminal that is written over, or plain lines elsewhere.
+type progress struct {
+	w        *os.File
+	terminal bool
+	shown    bool
+	begun    time.Time
+}
+
+func newProgress(w *os.File) *progress {
+	info, err := w.Stat()
+	return &progress{w: w, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, begun: time.Now()}
+}
+
+func (p *progress) show(at comparison.Progress) {
+	left := ""
+	if at.Done > 0 {
+		each := time.Since(p.begun) / time.Duration(at.Done)
+		left = fmt.Sprintf(", %v left", (each * time.Duration(at.Total-at.Done)).Round(time.Second))
+	}
+	text := fmt.Sprintf("%d of %d: round %d, %v, loss %s, %d connections%s",
+		at.Done+1, at.Total, at.Round, at.Cell.Mode, strconv.FormatFloat(100*at.Cell.Loss, 'g', 4, 64)+"%", at.Cell.Conns, left)
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+	} else {
+		fmt.Fprintln(p.w, text)
+	}
+	p.shown = true
+}
+
+// end takes the line away.
+func (p *progress) end() {
+	if p.terminal && p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
