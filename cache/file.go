@@ -20,6 +20,7 @@ type File struct {
 	last  int64 // page pinned most recently; -1: none
 	run   int   // pages pinned in sequence
 	ahead int64 // pages below this were asked for by read-ahead
+	fresh bool  // see Fresh
 }
 
 // Open returns a file over the object that key names. Pages that are not in memory are read from src, which must
@@ -82,6 +83,10 @@ func (f *File) Pin(off int64, w Waiter) (stream.Piece, error) {
 	}
 	return stream.Piece{Data: p.data[off&int64(c.pageSize-1) : p.length : p.length], Ref: p}, nil
 }
+
+// Fresh reports whether nobody had used the page of the last piece that Pin returned since it was read from the
+// source. So each fill counts once, for its first user, whether that waited for it or it was read ahead.
+func (f *File) Fresh() bool { return f.fresh }
 
 // advance notes that the reader came to another page, and reads ahead if it reads in sequence. The window doubles
 // from one page up to the maximum, so that a short range does not drag in what nobody wants.

@@ -101,7 +101,7 @@ func changed(err error) error {
 
 // publish makes a filled page visible. From here on its bytes are immutable. Caller holds mu.
 func (s *shard) publish(p *page, hash uint64, woken []waiting) {
-	p.state, p.epoch = ready, s.epoch
+	p.state, p.epoch, p.fresh = ready, s.epoch, true
 	for _, w := range woken {
 		if !w.file.closed.Load() {
 			p.expected++

@@ -33,6 +33,7 @@ type page struct {
 	expected int       // waiters told to come, but not come yet
 	epoch    uint32    // of the shard when they were told
 	counted  bool      // Close counted it as pinned
+	fresh    bool      // nobody has pinned it since it was filled
 	sum      uint64    // of data, with Config.Verify
 }
 

@@ -73,6 +73,7 @@ func (s *shard) pin(f *File, index int64, h uint64, w Waiter) (*page, error) {
 	p := s.find(f.obj, index, h)
 	if p != nil && p.state == ready && !s.closed {
 		p.refs.Add(1)
+		f.fresh, p.fresh = p.fresh, false
 		switch {
 		case p.expected > 0: // the fill's own reader: not an access beyond the first
 			p.expected--

@@ -33,6 +33,17 @@ func (a *alarm) quiet() {
 	}
 }
 
+// sleepUntil ends at the next signal or at the deadline.
+func (a *alarm) sleepUntil(until mono.Time, now func() mono.Time) {
+	if until == mono.Never {
+		a.sleep(-1)
+		return
+	}
+	if left := until.Sub(now()); left > 0 {
+		a.sleep(left)
+	}
+}
+
 // sleep ends at the next signal or after d; negative: only at a signal.
 func (a *alarm) sleep(d time.Duration) {
 	if d < 0 {

@@ -108,6 +108,13 @@ func (t *table) drop(c *context) {
 	t.free = append(t.free, i)
 }
 
+// misplace makes the next frame of every context one that is out of sequence: the adapter has dropped some.
+func (t *table) misplace() {
+	for i := range t.rows {
+		t.rows[i].off = -1
+	}
+}
+
 // touch makes c the most recently used.
 func (t *table) touch(c *context) {
 	c.unlink()

@@ -23,6 +23,7 @@ type Device struct {
 	cq        uint64 // completions read
 	taken     uint64 // frames accepted since the start
 	completed uint64 // frames that completions cover
+	epoch     uint32 // of the adapter, as far as places were set right
 	ended     bool   // the adapter's thread is gone: nobody reads the ring
 	lent      uint64 // frames that the last Receive handed out
 
@@ -119,6 +120,10 @@ func (d *Device) poll() {
 	}
 	if d.ended {
 		d.done, d.completed = d.posted, d.taken
+	}
+	if e := d.nic.epoch.Load(); e != d.epoch {
+		d.epoch = e
+		d.table.misplace()
 	}
 	if d.done != before && len(d.table.dying) > 0 {
 		d.bury()

@@ -39,9 +39,9 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	}
 	f.Book.Add(ledger.Fetched, payload)
 	if segments > 1 {
-		d.cutOnHost(f, payload, resync)
+		d.cutOnHost(f, payload)
 	} else {
-		d.fill(f, d.runs, payload, resync)
+		d.fill(f, d.runs, payload)
 	}
 	d.finish()
 	d.runs = d.runs[:0]
@@ -169,9 +169,9 @@ func (d *Device) countSealed(f *link.Frame, payload int, resync bool) {
 }
 
 // fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload.
-func (d *Device) fill(f *link.Frame, runs []run, payload int, resync bool) {
+func (d *Device) fill(f *link.Frame, runs []run, payload int) {
 	e := d.next()
-	e.op, e.resync, e.payload, e.frames = opFrame, resync, payload, d.taken
+	e.op, e.payload, e.frames = opFrame, payload, d.taken
 	e.gso, e.csum, e.csumStart, e.csumOffset = f.GSO, f.Csum, f.CsumStart, f.CsumOffset
 	e.flow, e.rate = f.Flow, 0
 	if d.nif.features.has(rateLimit) {

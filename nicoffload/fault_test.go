@@ -257,3 +257,46 @@ func TestNoPlaintextWithoutContext(t *testing.T) {
 		t.Errorf("%d of 4 dropped frames completed", done)
 	}
 }
+
+// After a reset contexts are not where the driver left them: their next frames are brought into place again.
+func TestSealingGoesOnAfterReset(t *testing.T) {
+	r := newRig(t, rigConfig{cable: memory.Config{TSO: true}})
+	s := r.open(newSession(t, tls13, 16, 0, 6, 16384))
+	v := newReceiver(t, s.wire)
+	send := func(from, to int) {
+		r.send(r.frame(s, from, to, 1448, 4096))
+	}
+	send(0, 5000)
+	r.turn()
+	send(5000, 7000)
+	r.dev.nic.reset.Store(true)
+	r.turn() // bytes 5000 to 7000 are lost
+	send(7000, 9000)
+	r.turn()
+	r.wantStat("tx_tls_ooo", 1)
+	r.wantStat("tx_tls_drop_lost_place", 0)
+	send(5000, 7000)
+	send(9000, len(s.wire))
+	r.turn()
+	v.take(r.arrived())
+	v.complete(0, len(s.wire))
+}
+
+// A frame that the adapter had to drop because it was posted before the driver knew of a reset costs no more than
+// that frame.
+func TestLostPlaceHeals(t *testing.T) {
+	r := newRig(t, rigConfig{cable: memory.Config{TSO: true}})
+	s := r.open(newSession(t, tls13, 16, 0, 6, 16384))
+	r.send(r.frame(s, 0, 5000, 1448, 4096))
+	r.turn()
+	r.dev.table.find(s.ctx).place.off = 17
+	r.send(r.frame(s, 5000, 6000, 1448, 4096))
+	r.turn()
+	r.wantStat("tx_tls_drop_lost_place", 1)
+	r.send(r.frame(s, 6000, 7000, 1448, 4096), r.frame(s, 5000, 6000, 1448, 4096))
+	r.turn()
+	r.wantStat("tx_tls_drop_lost_place", 1)
+	v := newReceiver(t, s.wire)
+	v.take(r.arrived())
+	v.complete(0, 7000)
+}

@@ -36,8 +36,7 @@ type run struct {
 // A desc is one descriptor. The driver writes it before it moves the tail behind it; then it is the adapter's,
 // until a completion covers it.
 type desc struct {
-	op     op
-	resync bool // the frame came out of sequence
+	op op
 
 	gso        uint16
 	csum       link.Csum

@@ -123,10 +123,10 @@ func tsoFor(head []byte) feature {
 
 // cutOnHost is Linux's GSO: superframe f goes to the adapter in segments, made of the same pieces. The time it
 // takes is the host's.
-func (d *Device) cutOnHost(f *link.Frame, payload int, resync bool) {
+func (d *Device) cutOnHost(f *link.Frame, payload int) {
 	var s super
 	if !s.parse(f.Data, f.GSO) {
-		d.fill(f, d.runs, payload, resync)
+		d.fill(f, d.runs, payload)
 		return
 	}
 	in := cursor{pieces: f.Pieces}
@@ -138,7 +138,7 @@ func (d *Device) cutOnHost(f *link.Frame, payload int, resync bool) {
 		d.pieces = in.take(d.pieces[:0], n)
 		seg.Pieces = d.pieces
 		d.cut = clip(d.cut[:0], d.runs, at, at+n)
-		d.fill(&seg, d.cut, n, resync && i == 0)
+		d.fill(&seg, d.cut, n)
 		at += n
 	}
 	d.count.gsoFrames.Add(1)

@@ -32,8 +32,9 @@ type nic struct {
 	sleep atomic.Uint32
 	alarm alarm
 	cpu   cpuClock
-	reset atomic.Bool // the watchdog wants the ring emptied
-	ended atomic.Bool // the thread is gone
+	reset atomic.Bool   // the watchdog wants the ring emptied
+	epoch atomic.Uint32 // moves when descriptors were dropped, so that places are not where the driver thinks
+	ended atomic.Bool   // the thread is gone
 	fault atomic.Pointer[error]
 
 	count nicCounters
@@ -96,6 +97,7 @@ func (n *nic) end(err error) {
 func (n *nic) empty() {
 	tail := n.ring.tail.Load()
 	n.count.resetDropped.Add(tail - n.out.done)
+	n.epoch.Add(1)
 	n.head = tail
 	n.out.forget()
 	n.count.spreadDropped.Add(uint64(n.shape.forget()))
@@ -121,10 +123,7 @@ func (n *nic) rest() error {
 		n.restForRoom()
 		return nil
 	}
-	until := n.shape.wheel.Next()
-	if n.wakeAt != 0 {
-		until = min(until, n.wakeAt)
-	}
+	until := n.due()
 	// As in Device.Wait: first say that the thread sleeps, then look whether it may.
 	n.sleep.Store(nicOnLink)
 	defer n.sleep.Store(nicAwake)
@@ -133,6 +132,15 @@ func (n *nic) rest() error {
 	}
 	n.count.arm.Add(1)
 	return n.inner.Wait(until)
+}
+
+// due is when the adapter has to go on by itself: packets that are held back, a budget that is there again.
+func (n *nic) due() mono.Time {
+	until := n.shape.wheel.Next()
+	if n.wakeAt != 0 {
+		until = min(until, n.wakeAt)
+	}
+	return until
 }
 
 // posted reports whether there is a descriptor that the thread did not see, or an order.
@@ -154,7 +162,7 @@ func (n *nic) restForRoom() {
 		return
 	}
 	n.count.arm.Add(1)
-	n.alarm.sleep(-1)
+	n.alarm.sleepUntil(n.due(), n.nif.cfg.Clock)
 }
 
 // doorbell tells the adapter that the tail of the ring has moved.

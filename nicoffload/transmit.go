@@ -186,6 +186,7 @@ func (n *nic) send(d *desc) {
 		mem := n.out.take(d.payload)
 		if !n.seal(mem, d) {
 			n.count.sealFailed.Add(1)
+			n.epoch.Add(1)
 			return
 		}
 		pieces = n.out.one(mem)
@@ -202,7 +203,7 @@ func (n *nic) send(d *desc) {
 // linkCuts reports whether superframe d can be left to the link.
 func (n *nic) linkCuts(d *desc) bool {
 	able := n.caps.TSO4
-	if d.data[0]>>4 == 6 {
+	if len(d.data) > 0 && d.data[0]>>4 == 6 {
 		able = n.caps.TSO6
 	}
 	return able && n.nif.cfg.TSO == TSOLink && n.caps.TxChecksum && len(d.data)+d.payload <= n.caps.MaxGSO &&

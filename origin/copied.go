@@ -29,8 +29,9 @@ func (c *copied) Release() {
 	}
 }
 
-// unpin replaces the pieces that are short runs of pages by copies, and lets the pages go.
-func (sh *shard) unpin(pieces []stream.Piece) {
+// unpin replaces the pieces that are short runs of pages by copies, and lets the pages go. It returns how many
+// bytes that copied.
+func (sh *shard) unpin(pieces []stream.Piece) (bytes int) {
 	for i, p := range pieces {
 		switch p.Ref.(type) {
 		case nil, *block, *listingPage:
@@ -42,8 +43,10 @@ func (sh *shard) unpin(pieces []stream.Piece) {
 		c := sh.newCopy()
 		c.b = append(sh.buffers.get(len(p.Data)), p.Data...)
 		pieces[i] = stream.Piece{Data: c.b, Ref: c}
+		bytes += len(p.Data)
 		p.Release()
 	}
+	return bytes
 }
 
 func (sh *shard) newCopy() *copied {

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"ocaserve/cache"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -19,6 +20,7 @@ type collector struct {
 	tail  int   // literal pieces at the end of the batch
 
 	literals uint8 // bit i: piece i is a literal
+	fresh    uint8 // bit i: piece i is of a page that was read for us, or that we are the first to use
 
 	tailPart  int   // where they begin
 	tailBytes int64 // how long they are
@@ -39,6 +41,9 @@ func (b *collector) collect(w cache.Waiter) error {
 		}
 		if err != nil {
 			return err
+		}
+		if p.File.Fresh() {
+			b.fresh |= 1 << b.n
 		}
 		b.page(p, piece)
 	}
@@ -92,9 +97,27 @@ func (b *collector) commit(out Sink) error {
 		t.parts[i].Ref = nil
 	}
 	t.at, t.off, t.sent = b.part, b.off, t.sent+b.bytes
+	b.book(out.Book())
 	err := out.Append(t.pieces[:b.n])
 	clear(t.pieces[:b.n])
 	return err
+}
+
+// book says where the bytes of the batch come from.
+func (b *collector) book(to *ledger.Book) {
+	if to == nil {
+		return
+	}
+	for i, p := range b.t.pieces[:b.n] {
+		e := ledger.CacheHit
+		switch bit := uint8(1) << i; {
+		case b.literals&bit != 0:
+			e = ledger.OwnedBytes
+		case b.fresh&bit != 0:
+			e = ledger.CacheFill
+		}
+		to.Add(e, len(p.Data))
+	}
 }
 
 // drop releases the pages of a batch that will not be handed over; literals stay with their parts.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ocaserve/cache"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -42,6 +43,8 @@ type Sink interface {
 	Room() int64
 	// Append takes over one hold on each piece, also when it fails. The slice stays the caller's.
 	Append(pieces []stream.Piece) error
+	// Book is the ledger of the connection, where the transfer says where the bytes come from; nil: none.
+	Book() *ledger.Book
 }
 
 // A Transfer is a response on its way. The zero value is empty; Add fills it, Pump empties it, and after

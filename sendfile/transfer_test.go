@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ocaserve/cache"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -52,9 +53,12 @@ type sink struct {
 	calls [][]byte
 	held  []stream.Piece
 	err   error
+	book  ledger.Book
 }
 
 func (s *sink) Room() int64 { return s.room }
+
+func (s *sink) Book() *ledger.Book { return &s.book }
 
 func (s *sink) Append(pieces []stream.Piece) error {
 	var all []byte
@@ -281,7 +285,8 @@ func TestSinkError(t *testing.T) {
 // discard is a sink that drops everything at once.
 type discard struct{ n int64 }
 
-func (d *discard) Room() int64 { return 512 << 10 }
+func (d *discard) Room() int64        { return 512 << 10 }
+func (d *discard) Book() *ledger.Book { return nil }
 func (d *discard) Append(pieces []stream.Piece) error {
 	for _, p := range pieces {
 		d.n += int64(len(p.Data))
@@ -398,6 +403,8 @@ type freeing struct {
 }
 
 func (s *freeing) Room() int64 { return s.room }
+
+func (s *freeing) Book() *ledger.Book { return nil }
 
 func (s *freeing) Append(pieces []stream.Piece) error {
 	for _, p := range pieces {
