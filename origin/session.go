@@ -6,6 +6,7 @@ import (
 	"ocaserve/cache"
 	"ocaserve/ktls"
 	"ocaserve/sendfile"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
 )
@@ -307,8 +308,10 @@ type sink session
 
 func (k *sink) Room() int64 { return k.c.Room() }
 
+func (k *sink) Book() *ledger.Book { return k.c.Book() }
+
 func (k *sink) Append(pieces []stream.Piece) error {
-	k.sh.unpin(pieces)
+	k.c.Book().Add(ledger.CopiedShort, k.sh.unpin(pieces))
 	return k.framer.Append((*queue)(k), pieces)
 }
 
