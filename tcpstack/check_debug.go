@@ -7,8 +7,8 @@ import "ocaserve/tcpstack/ledger"
 // This file holds books to their laws while the stack runs: a connection's when it ends, a shard's now and then.
 // The panic is the law with its sums.
 
-// checkTurns is the number of a shard's turns between two checks.
-const checkTurns = 256
+// checkFrames is how many frames go in or out between two checks of a shard.
+const checkFrames = 64
 
 // checkBook panics if a law of c's book does not hold.
 func (c *Conn) checkBook() {
@@ -18,9 +18,9 @@ func (c *Conn) checkBook() {
 	must(c.book.Check(c.live()))
 }
 
-// turned counts a turn of s.
+// turned is called at the end of each turn.
 func (s *Shard) turned() {
-	if s.booked++; s.booked%checkTurns == 0 {
+	if (s.stats.FramesReceived+s.stats.FramesSent)%checkFrames == 0 {
 		s.checkBook()
 	}
 }
@@ -56,6 +56,3 @@ func must(err error) {
 		panic("tcpstack: " + err.Error())
 	}
 }
-
-// debugShard is what the checks keep.
-type debugShard struct{ booked uint64 }

@@ -6,5 +6,3 @@ package tcpstack
 
 func (c *Conn) checkBook() {}
 func (s *Shard) turned()   {}
-
-type debugShard struct{}
