@@ -116,7 +116,12 @@ func (f *Framer) Touch(now mono.Time) { f.ramp.touch(now) }
 // last one ends with the last piece, so what belongs in one record travels in one call. Append takes over
 // one hold on each piece, also when it fails: ErrClosed, or ErrKeyWorn. The slice itself stays the caller's.
 func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
+	left := 0
+	for i := range pieces {
+		left += len(pieces[i].Data)
+	}
 	if f.closed {
+		f.book.Add(ledger.Unframed, left)
 		releaseAll(pieces)
 		return ErrClosed
 	}
@@ -124,13 +129,10 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 		f.appendPages(q, pieces)
 		return nil
 	}
-	left := 0
-	for i := range pieces {
-		left += len(pieces[i].Data)
-	}
 	c := cutter{pieces: pieces}
 	for left > 0 {
 		if err := f.renew(q); err != nil {
+			f.book.Add(ledger.Unframed, left)
 			c.release()
 			return err
 		}
@@ -184,6 +186,8 @@ func (f *Framer) control(q Queue, typ contentType, msg []byte) {
 	f.align()
 	r := f.begin(typ, len(msg))
 	r.add(stream.Piece{Data: msg})
+	f.book.Add(ledger.OwnedBytes, len(msg))
+	f.book.Add(ledger.PlainFramed, len(msg))
 	f.end(q, r)
 }
 

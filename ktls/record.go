@@ -162,7 +162,10 @@ func (s *pageSpan) Len() int { return len(s.piece.Data) }
 func (s *pageSpan) Charge() int { return s.piece.Charge() }
 
 // Gather implements stream.Span.
-func (s *pageSpan) Gather(g *stream.Gather, from, to int) { g.Add(s.piece.Data[from:to]) }
+func (s *pageSpan) Gather(g *stream.Gather, from, to int) {
+	g.Add(s.piece.Data[from:to])
+	g.Book.Add(ledger.GatheredPlain, to-from)
+}
 
 // Release implements stream.Span. It is where a page span goes back.
 func (s *pageSpan) Release() {
