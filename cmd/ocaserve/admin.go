@@ -34,6 +34,7 @@ var verbs = map[string]verb{
 	"stack":   stackVerb,
 	"stats":   statsVerb,
 	"trace":   traceVerb,
+	"tlsstat": tlsstatVerb,
 }
 
 const (

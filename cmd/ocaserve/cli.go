@@ -22,6 +22,7 @@ type cli struct {
 	Ss      ssFlags      `cmd:"" help:"Show the connections of a running server, as ss does."`
 	Stack   stackFlags   `cmd:"" help:"Show or change which TCP implementation and congestion control a running server uses."`
 	Ethtool ethtoolFlags `cmd:"" help:"Show or change the emulated NIC of a running server: offloads, counters, rings."`
+	Tlsstat tlsstatFlags `cmd:"" help:"Show who seals the records of a running server, and move connections between CPU and NIC."`
 	Trace   traceFlags   `cmd:"" help:"Record connections of a running server, and draw them."`
 	Version versionFlags `cmd:"" help:"Print the version and how it was built."`
 

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 
+	"ocaserve/ktls/offload"
 	"ocaserve/nicoffload"
+	"ocaserve/tcpstack"
 )
 
 // nicFlags put an emulated adapter between the stack and its link.
@@ -42,6 +44,26 @@ func (o *openedLink) addNIC(cfg *nicoffload.Config) (err error) {
 		o.note += " with " + text
 	}
 	return nil
+}
+
+// sealer says which queue of the adapter seals for a shard; nil: there is no adapter.
+func (o *openedLink) sealer() func(*tcpstack.Shard) offload.NIC {
+	if o.nic == nil {
+		return nil
+	}
+	queues := o.nic.Queues()
+	return func(sh *tcpstack.Shard) offload.NIC { return queues[sh.ID()].(offload.NIC) }
+}
+
+// sealWords say who seals, where that is not the program as it always does.
+func sealWords(mode string) string {
+	switch mode {
+	case "nic":
+		return "; TLS nic: an emulated NIC seals"
+	case "user":
+		return "; TLS user: sealed before TCP and kept"
+	}
+	return ""
 }
 
 // errNoNIC is the answer of a server without an adapter.

@@ -30,7 +30,7 @@ type netFlags struct {
 
 // tlsFlags choose how HTTPS is done.
 type tlsFlags struct {
-	TLS  string   `name:"tls" enum:"user,inline" default:"inline" help:"Who seals records: ${enum}. inline seals as bytes leave."`
+	TLS  string   `name:"tls" enum:"user,inline,nic" default:"inline" help:"Who seals records: ${enum}. user copies and seals before TCP, as SSL_write does, and keeps the ciphertext; inline seals as bytes leave; nic leaves that to the emulated NIC, and is inline where the NIC is of no use: other ciphers than AES-GCM, many losses, no context left. Without TLS (off) is what --http serves; --https off leaves that alone."`
 	Cert []string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; several are chosen by the name the client asks for, the first is the default. Without it: self-signed, kept under the user's state folder."`
 	Key  []string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM, one for each --tls-cert in the same order. SIGHUP reloads all."`
 	Min  string   `name:"tls-min" enum:"1.2,1.3" default:"1.2" help:"Oldest TLS version accepted: ${enum}."`

@@ -312,6 +312,9 @@ func (s *server) summary() string {
 	}
 	why := s.why + s.link.note
 	text := fmt.Sprintf("serving %s at %s over %s (%s)", s.opts.dir, strings.Join(urls, " and "), s.linkLine(), why)
+	if s.https != portOff {
+		text += sealWords(s.opts.tls.TLS)
+	}
 	if s.selfSigned != "" {
 		text += "; self-signed certificate in " + s.selfSigned
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ocaserve/origin"
 	"ocaserve/tcpstack"
 )
 
@@ -40,6 +41,7 @@ type connView struct {
 	Remote netip.AddrPort `json:"remote"`
 	Stack  string         `json:"stack,omitempty"`
 	CC     string         `json:"cc,omitempty"`
+	TLS    string         `json:"tls,omitempty"` // who seals: nic, inline, user, or sw(reason) where it should be nic
 	Shard  int            `json:"shard"`
 	Info   *tcpstack.Info `json:"info,omitempty"`
 }
@@ -135,8 +137,16 @@ func viewOf(c *tcpstack.Conn, info bool) connView {
 	if info {
 		i := c.Info()
 		v.Info = &i
+		v.TLS = tlsOf(c)
 	}
 	return v
+}
+
+func tlsOf(c *tcpstack.Conn) string {
+	if s, ok := origin.SealingOf(c); ok {
+		return s.String()
+	}
+	return ""
 }
 
 // stateNames are ss's.

@@ -111,6 +111,7 @@ func infoLine(v *connView) string {
 	infoRates(t, i)
 	infoLoss(t, i)
 	t.flag(v.Stack != "", "stack:"+v.Stack)
+	t.flag(v.TLS != "", "tls:"+v.TLS)
 	t.word(limitText(i))
 	return strings.TrimPrefix(t.String(), " ")
 }
