@@ -17,6 +17,8 @@ func TestAllocs(t *testing.T) {
 		off  feature
 	}{{"link", TSOLink, 0}, {"emulate", TSOEmulate, 0}, {"host", TSOLink, txCsum}} {
 		r := newRig(t, rigConfig{Config{TSO: tc.tso, Depth: 128}, memory.Config{TSO: true}})
+		r.dev.ring = newTxRing(128)
+		r.dev.nic.ring = r.dev.ring
 		s := r.open(newSession(t, tls13, 16, 0, 1, 16384, 16384, 16384))
 		r.nif.setFeature(tc.off, false)
 		frames := []link.Frame{

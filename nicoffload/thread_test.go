@@ -107,7 +107,9 @@ func TestBackPressure(t *testing.T) {
 		}
 		sent, arrived := 0, 0
 		start := time.Now()
+		emptied := make(chan struct{})
 		go func() { // the far end, a frame or two a millisecond
+			defer close(emptied)
 			for arrived < len(frames) {
 				time.Sleep(time.Millisecond)
 				for _, f := range r.arrived() {
@@ -136,7 +138,8 @@ func TestBackPressure(t *testing.T) {
 		if took := time.Since(start); took > 50*time.Millisecond {
 			t.Errorf("took %v: nobody said that there is room", took)
 		}
-		time.Sleep(time.Second)
+		<-emptied
+		synctest.Wait()
 		if arrived != len(frames) || r.dev.Completed() != uint64(len(frames)) {
 			t.Errorf("%d arrived, %d completed of %d", arrived, r.dev.Completed(), len(frames))
 		}
