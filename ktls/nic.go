@@ -36,10 +36,12 @@ func (r *record) Offload() bool {
 	return l.id != 0 && seq >= l.from && seq < l.until && !r.has(flagSealed|flagStored) && !k.midway(seq) && k.usable()
 }
 
-// usable reports whether the context would seal now. A device whose budget is used up seals late, not never.
+// usable reports whether the context still seals what was framed for it. One whose budget is used up does so late,
+// one that is switched off goes on to its end; neither changes between two calls in one turn of the shard, as
+// others may flip the switch.
 func (k *sealKeys) usable() bool {
 	h := k.pool.nic.Health(k.lease.id)
-	return h == offload.Good || h == offload.Saturated
+	return h != offload.Evicted && h != offload.Pending
 }
 
 // leave gathers [from, to) for the device to seal.

@@ -25,8 +25,13 @@ import (
 	"ocaserve/cache"
 	"ocaserve/content"
 	"ocaserve/ktls"
+	"ocaserve/ktls/offload"
+	"ocaserve/nicoffload"
 	"ocaserve/tcpstack"
+	"ocaserve/tcpstack/link"
+	"ocaserve/tcpstack/link/fault"
 	"ocaserve/tcpstack/link/memory"
+	"ocaserve/tcpstack/mono"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,12 +44,19 @@ var (
 // house is the whole path: two stacks on a cable, an origin on one, real clients on the other.
 type house struct {
 	t      testing.TB
+	nic    *nicoffload.Interface // of the server; nil: none
 	client *tcpstack.Stack
 	srv    *Server
 	roots  *x509.CertPool
 }
 
 func newHouse(t testing.TB, files map[string]string, mode ktls.Mode) *house {
+	t.Helper()
+	return newLossyHouse(t, files, mode, 0)
+}
+
+// newLossyHouse is a house whose cable loses packets at that rate.
+func newLossyHouse(t testing.TB, files map[string]string, mode ktls.Mode, loss float64) *house {
 	t.Helper()
 	dir, state := t.TempDir(), t.TempDir()
 	for name, data := range files {
@@ -61,14 +73,23 @@ func newHouse(t testing.TB, files map[string]string, mode ktls.Mode) *house {
 	}
 	h := &house{t: t, roots: x509.NewCertPool()}
 	h.roots.AppendCertsFromPEM(must(os.ReadFile(public)))
-	h.srv = must(New(Options{
-		Catalogue: cat, Cache: pages, Wall: time.Now, Mode: mode, Linger: time.Second,
-		TLS: &ktls.ServerConfig{Certs: must(ktls.NewStore(pair))},
-	}))
 	ia, ib := memory.New(memory.Config{TSO: true})
 	t.Cleanup(func() { cat.Close(); pages.Close() }) // after the stacks, which hold pages
-	h.client = h.start(clientAddr, ia)
-	server := h.start(serverAddr, ib)
+	opts := Options{
+		Catalogue: cat, Cache: pages, Wall: time.Now, Mode: mode, Linger: time.Second,
+		TLS: &ktls.ServerConfig{Certs: must(ktls.NewStore(pair))},
+	}
+	var near, far link.Interface = ib, ia
+	if mode == ktls.ModeNIC {
+		h.nic = must(nicoffload.New(ib, nicoffload.Config{}))
+		near = h.nic
+		far = fault.New(ia, fault.Config{Loss: loss, Seed: 1})
+		t.Cleanup(func() { h.nic.Close() })
+		opts.NIC = func(s *tcpstack.Shard) offload.NIC { return h.nic.Queues()[s.ID()].(*nicoffload.Device) }
+	}
+	h.srv = must(New(opts))
+	h.client = h.start(clientAddr, far)
+	server := h.start(serverAddr, near)
 	for port, serve := range map[uint16]func(*tcpstack.Stack, netip.AddrPort) error{80: h.srv.ServeHTTP, 443: h.srv.ServeHTTPS} {
 		if err := serve(server, netip.AddrPortFrom(serverAddr, port)); err != nil {
 			t.Fatal(err)
@@ -78,7 +99,7 @@ func newHouse(t testing.TB, files map[string]string, mode ktls.Mode) *house {
 }
 
 // start runs a stack until the test ends.
-func (h *house) start(addr netip.Addr, i *memory.Interface) *tcpstack.Stack {
+func (h *house) start(addr netip.Addr, i link.Interface) *tcpstack.Stack {
 	st := must(tcpstack.New(tcpstack.Config{Addrs: []netip.Addr{addr}}, i.Queues()))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -143,7 +164,7 @@ func bigFile() string {
 func TestRealClients(t *testing.T) {
 	file := bigFile()
 	want := sha256.Sum256([]byte(file))
-	for _, mode := range []ktls.Mode{ktls.ModeUser, ktls.ModeInline} {
+	for _, mode := range []ktls.Mode{ktls.ModeUser, ktls.ModeInline, ktls.ModeNIC} {
 		h := newHouse(t, map[string]string{"big": file}, mode)
 		for name, change := range map[string]func(*tls.Config){
 			"TLS 1.3": nil,
@@ -163,6 +184,55 @@ func TestRealClients(t *testing.T) {
 		}
 		if st := h.srv.Stats(); st.Requests != 5 || st.Classes[2] != 5 || st.Aborted != 0 {
 			t.Errorf("stats: %+v", st)
+		}
+	}
+}
+
+// tlsStats sums the shards' counters of the record layer.
+func (h *house) tlsStats() (sum ktls.Stats) {
+	h.srv.mu.Lock()
+	defer h.srv.mu.Unlock()
+	for _, sh := range h.srv.shards {
+		got := make(chan ktls.Stats)
+		sh.post(func(mono.Time) { got <- sh.pool.Stats() })
+		st := <-got
+		sum.Records += st.Records
+		sum.Offloaded += st.Offloaded
+		for why := range st.Switches.ToSW {
+			sum.Switches.ToSW[why] += st.Switches.ToSW[why]
+		}
+	}
+	return sum
+}
+
+func (h *house) nicStat(name string) uint64 {
+	for _, st := range h.nic.Stats() {
+		if st.Name == name {
+			return st.Value
+		}
+	}
+	h.t.Fatalf("the adapter has no counter %s", name)
+	return 0
+}
+
+// Over a bad line connections leave the adapter, between two records, and the client notices nothing.
+func TestNICUnderLoss(t *testing.T) {
+	file := bigFile()[:2<<20]
+	want := sha256.Sum256([]byte(file))
+	h := newLossyHouse(t, map[string]string{"big": file}, ktls.ModeNIC, 0.04)
+	if sum, n, err := fetch(h.http(nil), "https://origin.test/big"); err != nil || sum != want {
+		t.Fatalf("%d bytes of %d, right: %v, %v", n, len(file), sum == want, err)
+	}
+	st := h.tlsStats()
+	if st.Offloaded == 0 || st.Records == 0 || st.Switches.ToSW[ktls.ReasonRetransmits] == 0 {
+		t.Errorf("%d records by the adapter, %d by the CPU, switches %v", st.Offloaded, st.Records, st.Switches.ToSW)
+	}
+	if sealed, again := h.nicStat("tx_tls_encrypted_bytes"), h.nicStat("tx_tls_dump_bytes"); sealed == 0 || again == 0 {
+		t.Errorf("the adapter sealed %d bytes and read %d again", sealed, again)
+	}
+	for _, name := range []string{"tx_tls_drop_no_sync_data", "tx_tls_drop_bypass_req", "tx_tls_drop_lost_place"} {
+		if n := h.nicStat(name); n != 0 {
+			t.Errorf("%s: %d", name, n)
 		}
 	}
 }
