@@ -8,14 +8,25 @@
 //  3. Framer.Append cuts plaintext pieces into records (the [RecordPolicy] says how long) and queues one span
 //     per record. Header, record number, key, inner type and trailer length are settled here, once, for every
 //     [Mode]; the modes differ in who seals, and when:
-//     off queues the pages themselves; user seals at once into a buffer; inline seals when the record is first
-//     gathered for transmission.
+//     off queues the pages themselves; user seals at once into a buffer; inline seals while the record is gathered
+//     for transmission, into the link's scratch, and keeps pages and a tag; nic leaves that to the interface.
 //  4. The send queue gathers any part of a record, as often as it likes, and releases it when acknowledged.
-//  5. Opener.Open decrypts one received record in place, and says by an [Event] what the peer wants;
+//     Bytes are made again on each gather, from the keystream at their place (seal.go), or referred to unsealed
+//     with a note for the device (nic.go).
+//  5. Between two records a connection may move from the interface to the CPU and back (switch.go).
+//  6. Opener.Open decrypts one received record in place, and says by an [Event] what the peer wants;
 //     [Framer.Answer] does it (KeyUpdate, no_renegotiation, close_notify).
 //
-// Two promises shape the code. A (key, record number) pair never seals two plaintexts: keyset.seal refuses,
-// loudly. And sealed bytes never change: a retransmission gathers the ciphertext of the first transmission.
+// Two promises shape the code. A (key, record number) pair never seals two plaintexts: a record claims its number
+// from its key's guard before any of it is sealed, and its pieces never change. With the build tag ocaserve_debug
+// each later gather is held against the plaintext of the first. And sealed bytes never change: a retransmission has
+// the ciphertext of the first transmission.
+//
+// What the ledger says of records: each byte of a record that is gathered is booked as exactly one of SealedHost
+// (for its first transmission), ResealedHost (once more), SealedStored (from the buffer of a record that was sealed
+// whole, each time; the sealing itself is CopiedFrame) and, by the device, SealedNIC. Bytes that were sealed only to
+// get to a place are ResealedAhead on top. First is what lies beyond all that was gathered under the key; a place
+// that was jumped over counts as passed. PlainFramed is application data, RecordsBytes and Records are all records.
 //
 // Versions are TLS 1.3 (RFC 8446, now RFC 9846) and TLS 1.2 (RFC 5246) with AES-128-GCM, AES-256-GCM
 // (RFC 5288) and ChaCha20-Poly1305 (RFC 7905).
