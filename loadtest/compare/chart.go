@@ -1,0 +1,238 @@
+package compare
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+
+	"ocaserve/ktls"
+)
+
+const (
+	chartWidth = 440.0
+	leftEdge   = 52.0 // names of modes stand before it
+	rightEdge  = chartWidth - 46
+	rowHeight  = 17.0
+	groupGap   = 24.0
+)
+
+// A layer is a part of a stacked bar: what it is called, its class, and a cell's value.
+type layer struct {
+	name, class string
+	of          func(*Cell) float64
+}
+
+// A bars is a chart of horizontal bars: a row for each mode, a group for each loss rate.
+type bars struct {
+	title  string
+	layers []layer
+	spread string // the metric whose range is drawn over the first layer; "": none
+	format func(float64) string
+}
+
+func median(key string, scale float64) func(*Cell) float64 {
+	return func(c *Cell) float64 {
+		if v := c.Median(key) * scale; !math.IsNaN(v) {
+			return v
+		}
+		return 0
+	}
+}
+
+// draw makes the chart of the cells with n connections.
+func (b *bars) draw(r *Report, n int) template.HTML {
+	cv, groups := &canvas{width: chartWidth, title: b.title}, r.groupsOf(n)
+	high := 0.0
+	for _, g := range groups {
+		for _, c := range g.cells {
+			high = max(high, b.total(c), c.Figures[b.spread].Max)
+		}
+	}
+	scale := ticks(high, 4)
+	x := func(v float64) float64 { return leftEdge + (rightEdge-leftEdge)*v/scale[len(scale)-1] }
+	y := 4.0
+	bottom := y + rowsHeight(groups)
+	cv.grid(scale, x, y, bottom)
+	for _, g := range groups {
+		y = cv.group(y, g.loss)
+		for _, c := range g.cells {
+			b.row(cv, c, x, y)
+			y += rowHeight
+		}
+	}
+	cv.height = bottom + 22
+	return cv.html()
+}
+
+func (b *bars) total(c *Cell) (sum float64) {
+	for _, l := range b.layers {
+		sum += l.of(c)
+	}
+	return sum
+}
+
+// row draws the bar of one cell.
+func (b *bars) row(cv *canvas, c *Cell, x func(float64) float64, y float64) {
+	cv.text(leftEdge-6, y+12, "end", "name", c.Mode.String())
+	at := 0.0
+	for _, l := range b.layers {
+		v := l.of(c)
+		tip := fmt.Sprintf("%v, loss %s: %s %s", c.Mode, percent(c.Loss), l.name, b.format(v))
+		cv.rect(x(at), y+2.5, x(at+v)-x(at), rowHeight-5, l.class+" "+c.Mode.String(), tip)
+		at += v
+	}
+	if s, ok := c.Figures[b.spread]; ok && s.Min < s.Max {
+		cv.line(x(s.Min), y+rowHeight/2, x(s.Max), y+rowHeight/2, "whisker")
+	}
+	cv.text(x(max(at, c.Figures[b.spread].Max))+5, y+12, "start", "value", b.format(at))
+}
+
+// grid draws the lines and numbers of the x axis.
+func (c *canvas) grid(scale []float64, x func(float64) float64, top, bottom float64) {
+	for _, v := range scale {
+		c.line(x(v), top+14, x(v), bottom+2, "grid")
+		c.text(x(v), bottom+16, "middle", "axis", short(v))
+	}
+}
+
+// group writes the heading of a loss rate, and returns where its rows begin.
+func (c *canvas) group(y, loss float64) float64 {
+	c.text(leftEdge, y+groupGap-8, "start", "group", "loss "+percent(loss))
+	return y + groupGap
+}
+
+// A group is the cells at one loss rate.
+type group struct {
+	loss  float64
+	cells []*Cell
+}
+
+func (r *Report) groupsOf(n int) (list []group) {
+	r.groups(func(conns int, loss float64, cells []*Cell) {
+		if conns == n {
+			list = append(list, group{loss, cells})
+		}
+	})
+	return list
+}
+
+func rowsHeight(groups []group) (h float64) {
+	for _, g := range groups {
+		h += groupGap + rowHeight*float64(len(g.cells))
+	}
+	return h
+}
+
+// waits draws the times to first byte: from the median to the 99th percentile, on a logarithmic scale.
+func (r *Report) waits(n int) template.HTML {
+	cv, groups := &canvas{width: chartWidth, title: "Time to first byte"}, r.groupsOf(n)
+	low, high := math.Inf(1), 0.0
+	for _, g := range groups {
+		for _, c := range g.cells {
+			if p50, p99 := c.Median(TTFB50), c.Median(TTFB99); p50 > 0 {
+				low, high = min(low, p50), max(high, p99)
+			}
+		}
+	}
+	if high == 0 {
+		return ""
+	}
+	from, to := math.Floor(math.Log10(low*1e3)), math.Ceil(math.Log10(high*1e3))
+	to = max(to, from+1)
+	x := func(seconds float64) float64 {
+		return leftEdge + (rightEdge-leftEdge)*(math.Log10(seconds*1e3)-from)/(to-from)
+	}
+	y := 4.0
+	bottom := y + rowsHeight(groups)
+	for e := from; e <= to; e++ {
+		at := x(math.Pow(10, e) / 1e3)
+		cv.line(at, y+14, at, bottom+2, "grid")
+		cv.text(at, bottom+16, "middle", "axis", short(math.Pow(10, e))+" ms")
+	}
+	for _, g := range groups {
+		y = cv.group(y, g.loss)
+		for _, c := range g.cells {
+			cv.wait(c, x, y)
+			y += rowHeight
+		}
+	}
+	cv.height = bottom + 22
+	return cv.html()
+}
+
+// wait draws one cell's times.
+func (c *canvas) wait(cell *Cell, x func(float64) float64, y float64) {
+	c.text(leftEdge-6, y+12, "end", "name", cell.Mode.String())
+	p50, p99, mode := cell.Median(TTFB50), cell.Median(TTFB99), cell.Mode.String()
+	if !(p50 > 0) {
+		return
+	}
+	mid := y + rowHeight/2
+	c.line(x(p50), mid, x(p99), mid, "range "+mode)
+	c.circle(x(p50), mid, 4.5, "dot "+mode, fmt.Sprintf("%s, loss %s: p50 %.2f ms", mode, percent(cell.Loss), p50*1e3))
+	c.circle(x(p99), mid, 4.5, "ring "+mode, fmt.Sprintf("%s, loss %s: p99 %.2f ms", mode, percent(cell.Loss), p99*1e3))
+}
+
+// redma draws what the adapter fetched for each byte it sent, against loss, and what the arithmetic says.
+func (r *Report) redma(n int) template.HTML {
+	var cells []*Cell
+	for _, loss := range r.losses(n) {
+		if c := r.find(ktls.ModeNIC, loss, n); c != nil && !c.unused() {
+			cells = append(cells, c)
+		}
+	}
+	if len(cells) == 0 {
+		return ""
+	}
+	const height, bottom, top = 250.0, 206.0, 16.0
+	cv := &canvas{width: chartWidth, height: height, title: "Bytes fetched over the bus for each byte sent, against loss"}
+	last := cells[len(cells)-1]
+	most := max(last.Loss, 0.01) * 1.15
+	slope := recordSlope(cells)
+	xs, ys := ticks(most*100, 5), ticks(100*max(slope*most, highest(cells)-1), 4)
+	x := func(p float64) float64 { return leftEdge + (chartWidth-16-leftEdge)*p*100/xs[len(xs)-1] }
+	y := func(f float64) float64 { return bottom - (bottom-top)*(f-1)*100/ys[len(ys)-1] }
+	for _, v := range ys {
+		cv.line(leftEdge, y(1+v/100), chartWidth-16, y(1+v/100), "grid")
+		cv.text(leftEdge-6, y(1+v/100)+4, "end", "axis", "+"+short(v)+"%")
+	}
+	for _, v := range xs {
+		cv.text(x(v/100), bottom+18, "middle", "axis", short(v)+"%")
+	}
+	cv.text((leftEdge+chartWidth-16)/2, height-6, "middle", "axis", "packets lost")
+	end := xs[len(xs)-1] / 100
+	cv.path("curve", [][2]float64{{x(0), y(1)}, {x(end), y(1 + slope*end)}})
+	cv.path("curve faint", [][2]float64{{x(0), y(1)}, {x(end), y(amplification(end, 4<<10, segment))}})
+	for _, c := range cells {
+		cv.fetched(c, x, y)
+	}
+	return cv.html()
+}
+
+// fetched draws one measured point with its spread, and how much the adapter sealed.
+func (c *canvas) fetched(cell *Cell, x, y func(float64) float64) {
+	s := cell.Figures[ReDMA]
+	c.line(x(cell.Loss), y(s.Min), x(cell.Loss), y(s.Max), "whisker")
+	text := fmt.Sprintf("%.0f%% by NIC", 100*cell.Median(Offloaded))
+	c.circle(x(cell.Loss), y(s.Median), 5, "dot nic", fmt.Sprintf("loss %s: factor %.3f, %s", percent(cell.Loss), s.Median, text))
+	if cell.Loss > 0 {
+		c.text(x(cell.Loss)+8, y(s.Median)+14, "start", "value", text)
+	}
+}
+
+// recordSlope is (r-s)/s of the prediction, by the record length that was measured.
+func recordSlope(cells []*Cell) float64 {
+	for i := len(cells) - 1; i >= 0; i-- {
+		if c := cells[i]; c.Loss > 0 {
+			return (c.Median(Predicted) - 1) / c.Loss
+		}
+	}
+	return amplification(1, maxRecord, segment) - 1
+}
+
+func highest(cells []*Cell) (f float64) {
+	for _, c := range cells {
+		f = max(f, c.Figures[ReDMA].Max)
+	}
+	return f
+}
