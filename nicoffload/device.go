@@ -36,6 +36,7 @@ type Device struct {
 	head    [maxInline]byte
 	rng     *rand.Rand
 	scratch software
+	wants   []*expectation // in the order of their descriptors
 
 	woken atomic.Bool // Wake was called and no Wait has answered it yet
 	sleep atomic.Uint32

@@ -44,14 +44,20 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 		d.fill(f, d.runs, payload)
 	}
 	d.finish()
-	d.runs = d.runs[:0]
+	d.forget()
 	return true
+}
+
+// forget drops the references to the frame under way, whose memory may be unmapped once it has completed.
+func (d *Device) forget() {
+	clear(d.runs)
+	d.runs = d.runs[:0]
 }
 
 // dropped takes a frame that is not sent: it completes in its turn. TCP sends its payload again, and by then the
 // record layer has learnt from Health to seal it itself.
 func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
-	d.runs = d.runs[:0]
+	d.forget()
 	if !d.room(1) {
 		d.want = 1
 		return false

@@ -56,7 +56,6 @@ type desc struct {
 	plain     stream.Gather
 	plainRoom bool
 
-	soft expectation  // memory for want
 	want *expectation // what software would send; nil: nobody checks
 
 	frames uint64 // driver: how many frames are done with this descriptor
@@ -81,6 +80,9 @@ func (d *desc) release() {
 	d.pieces = d.pieces[:0]
 	clear(d.runs)
 	d.runs = d.runs[:0]
+	if d.want != nil {
+		clear(d.want.pieces)
+	}
 	d.data, d.want = nil, nil
 	if d.plainRoom {
 		d.plain.Reset()

@@ -118,3 +118,51 @@ func TestDumpBytes(t *testing.T) {
 	v.take(r.arrived())
 	v.complete(0, len(s.wire))
 }
+
+// Once a frame has completed nothing in driver or adapter points to the shard's memory: it may be unmapped.
+func TestNoReferenceOutlivesFrame(t *testing.T) {
+	for _, off := range []feature{0, txCsum} {
+		r := newRig(t, rigConfig{Config{Verify: 1}, memory.Config{TSO: true}})
+		s := r.open(newSession(t, tls13, 16, 0, 1, 16384, 16384))
+		r.nif.setFeature(off, false)
+		plain := r.plainFrame(s.clear[:20000], 0, 1448, 999)
+		r.send(r.frame(s, 0, 20000, 1448, 999), r.frame(s, 8000, 9000, 1448, 999), plain)
+		r.turn()
+		if r.dev.Completed() != 3 {
+			t.Fatal("not all frames have completed")
+		}
+		n := r.dev.nic
+		for i := range r.dev.ring.descs {
+			d := &r.dev.ring.descs[i]
+			none(t, "descriptor", d.pieces)
+			if d.data != nil || d.want != nil {
+				t.Fatal("a descriptor still points to headers")
+			}
+			for _, run := range d.runs[:cap(d.runs)] {
+				if run.record != nil {
+					t.Fatal("a descriptor still points to a record")
+				}
+			}
+		}
+		for _, x := range r.dev.wants {
+			none(t, "expectation", x.pieces)
+		}
+		none(t, "driver", r.dev.pieces)
+		none(t, "outbox", n.out.pieces)
+		for _, f := range n.out.frames[:cap(n.out.frames)] {
+			if f.Data != nil || f.Pieces != nil {
+				t.Fatal("the outbox still points to a frame")
+			}
+		}
+	}
+}
+
+// none checks that pieces holds nothing, up to its capacity.
+func none(t *testing.T, where string, pieces [][]byte) {
+	t.Helper()
+	for _, p := range pieces[:cap(pieces)] {
+		if p != nil {
+			t.Fatalf("%s still points to %d bytes of the shard's", where, len(p))
+		}
+	}
+}

@@ -141,6 +141,8 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		d.fill(&seg, d.cut, n)
 		at += n
 	}
+	clear(d.pieces[:cap(d.pieces)])
+	clear(d.cut[:cap(d.cut)])
 	d.count.gsoFrames.Add(1)
 }
 

@@ -69,6 +69,7 @@ type expectation struct {
 	payload []byte   // sealed by the host
 	pieces  [][]byte // payload; or the frame's own where nothing is sealed
 	sealed  bool
+	until   uint64 // the ring's tail behind the descriptor that uses it
 }
 
 // frame is x as a frame, with the offloads that d asks for.
@@ -84,12 +85,13 @@ func (d *Device) expect(e *desc) {
 	if !d.sampled(len(e.runs) > 0) {
 		return
 	}
-	x := &e.soft
+	x := d.expectation()
 	x.head = append(x.head[:0], e.data...)
 	x.pieces, x.payload, x.sealed = append(x.pieces[:0], e.pieces...), x.payload[:0], len(e.runs) > 0
 	for i := range e.runs {
 		r, ok := &e.runs[i], false
 		if x.payload, ok = d.scratch.image(x.payload, r.ctx, r.record, r.from, r.to); !ok {
+			clear(x.pieces)
 			return
 		}
 	}
@@ -99,6 +101,23 @@ func (d *Device) expect(e *desc) {
 	}
 	e.want = x
 	d.count.verified.Add(1)
+}
+
+// expectation returns memory for one: that of the oldest if its descriptor is done, so that the few in use stay in
+// cache, else new memory.
+func (d *Device) expectation() *expectation {
+	q := d.wants
+	if len(q) > 0 && q[0].until <= d.done {
+		x := q[0]
+		copy(q, q[1:])
+		q[len(q)-1] = x
+	} else {
+		q = append(q, &expectation{})
+	}
+	d.wants = q
+	x := q[len(q)-1]
+	x.until = d.posted
+	return x
 }
 
 // sampled chooses the frames that are verified: the configured share, and all that an offload seals or finishes
