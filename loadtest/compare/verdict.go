@@ -10,7 +10,8 @@ import (
 )
 
 // verdict says in words what the figures say: for each number of connections who wins, how far that carries as
-// loss grows, and what would have to be different. Two modes whose spreads overlap are called equal.
+// loss grows, and what would have to be different. Modes are compared round by round, since what disturbs the
+// machine disturbs those of one round alike; where the rounds disagree nobody is said to win.
 func verdict(r *Report) []string {
 	var list []string
 	for _, n := range r.conns() {
@@ -92,28 +93,31 @@ func wins(cells []*Cell, key, what, unit string) string {
 		return ""
 	}
 	a, b := first.Median(key), second.Median(key)
-	if overlap(first, second, key) {
-		return fmt.Sprintf("least %s %v and %v, equal within what was measured (%.3f and %.3f %s)",
-			what, first.Mode, second.Mode, a, b, unit)
+	if saved, agreed := against(first, second, key); !agreed {
+		return fmt.Sprintf("least %s %v (%.3f %s) or %v (%.3f), the rounds disagree", what, first.Mode, a, unit, second.Mode, b)
+	} else {
+		return fmt.Sprintf("least %s %v, %.3f %s, %.0f%% less than %v (%.3f)", what, first.Mode, a, unit, 100*saved, second.Mode, b)
 	}
-	return fmt.Sprintf("least %s %v, %.3f %s, %s less than %v (%.3f)", what, first.Mode, a, unit, saving(a, b), second.Mode, b)
 }
 
-// overlap reports whether the spreads of two cells have a value in common.
-func overlap(a, b *Cell, key string) bool {
-	s, t := a.Figures[key], b.Figures[key]
-	return s.Min <= t.Max && t.Min <= s.Max
+// against is how much less a has than b of a metric, as a share: the median of the rounds. agreed says that all
+// rounds have the same sign.
+func against(a, b *Cell, key string) (saved float64, agreed bool) {
+	at := slices.IndexFunc(metrics, func(m metric) bool { return m.key == key })
+	var values []float64
+	for i := range min(len(a.Rounds), len(b.Rounds)) {
+		values = append(values, 1-metrics[at].of(&a.Rounds[i])/metrics[at].of(&b.Rounds[i]))
+	}
+	s, ok := spreadOf(values)
+	return s.Median, ok && s.Min*s.Max > 0
 }
-
-// saving is how much less a is than b.
-func saving(a, b float64) string { return fmt.Sprintf("%.0f%%", 100*(1-a/b)) }
 
 // A pay is what the adapter saves of the host's processor time against inline at one loss rate.
 type pay struct {
 	loss  float64
 	nic   *Cell
 	saved float64 // share; below 0: it costs more
-	sure  bool    // the spreads do not overlap
+	sure  bool    // all rounds agree
 }
 
 // pays lists them, ascending by loss.
@@ -123,8 +127,8 @@ func (r *Report) pays(n int) (list []pay) {
 		if nic == nil || inline == nil {
 			continue
 		}
-		saved := 1 - nic.Median(HostCPU)/inline.Median(HostCPU)
-		list = append(list, pay{loss, nic, saved, !overlap(nic, inline, HostCPU)})
+		saved, sure := against(nic, inline, HostCPU)
+		list = append(list, pay{loss, nic, saved, sure})
 	}
 	return list
 }
@@ -142,21 +146,25 @@ func (r *Report) paying(n int) string {
 	for _, p := range pays {
 		text := fmt.Sprintf("%.0f%% at %s", 100*p.saved, percent(p.loss))
 		if !p.sure {
-			text += " (within the spread)"
+			text += " (rounds disagree)"
 		}
 		parts = append(parts, text)
 	}
-	text := "Against inline the NIC saves of the host's CPU: " + strings.Join(parts, ", ") + ". "
+	return fmt.Sprintf("%s: against inline the NIC saves of the host's CPU %s. %s", connections(n), strings.Join(parts, ", "), stops(pays))
+}
+
+// stops says where it stops to pay.
+func stops(pays []pay) string {
 	at := slices.IndexFunc(pays, func(p pay) bool { return p.saved <= 0 || !p.sure })
 	switch {
 	case at < 0:
-		text += "It pays at every loss rate measured."
+		return "It pays at every loss rate measured."
+	case !pays[at].sure:
+		return fmt.Sprintf("At %s it is undecided: measure longer, or more rounds.", percent(pays[at].loss))
 	case at == 0:
-		text += fmt.Sprintf("It does not pay at %s already.", percent(pays[0].loss))
-	default:
-		text += fmt.Sprintf("It stops paying between %s and %s.", percent(pays[at-1].loss), percent(pays[at].loss))
+		return fmt.Sprintf("It does not pay at %s already.", percent(pays[0].loss))
 	}
-	return fmt.Sprintf("%s: %s", connections(n), text)
+	return fmt.Sprintf("It stops paying between %s and %s.", percent(pays[at-1].loss), percent(pays[at].loss))
 }
 
 // change says what costs most where the adapter pays least, and what would change that.
