@@ -42,7 +42,7 @@ type Config struct {
 	Depth   int // descriptors in each transmit ring; 0: 1024
 	RxDepth int // in each receive ring; 0: 1024
 
-	Bus     pacing.Rate // bytes/s over the bus, both ways together, PCIe's own overhead included; 0: no limit
+	Bus     pacing.Rate // bytes/s over the bus, both ways together, PCIe's own overhead included; 0: 25 GB/s
 	DRAM    pacing.Rate // bytes/s of the host's memory; 0: no limit
 	Packets pacing.Rate // packets/s; 0: no limit
 
@@ -67,6 +67,7 @@ const (
 	defaultContexts = 16384
 	defaultDepth    = 1024
 	defaultIdle     = time.Second
+	defaultBus      = pacing.Rate(25e9) // what 16 lanes of PCIe 4.0 carry one way, about
 	defaultWatchdog = 5 * time.Second
 )
 
@@ -79,6 +80,9 @@ func (c *Config) setDefaults() {
 	def(&c.Contexts, defaultContexts)
 	def(&c.Depth, defaultDepth)
 	def(&c.RxDepth, defaultDepth)
+	if c.Bus == 0 {
+		c.Bus = defaultBus
+	}
 	if c.Idle == 0 {
 		c.Idle = defaultIdle
 	}

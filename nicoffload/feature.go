@@ -44,7 +44,7 @@ var featureTable = []struct {
 var featureAliases = map[string]feature{
 	"tso": tso4 | tso6, "tso4": tso4, "tso6": tso6,
 	"txcsum": txCsum, "txcsum6": txCsum, "tx": txCsum, "rxcsum": rxCsum, "rxcsum6": rxCsum, "rx": rxCsum,
-	"lro": rxGRO, "gro": rxGRO, "txtls": tlsTx, "txtls4": tlsTx, "txtls6": tlsTx, "txrtlmt": rateLimit,
+	"lro": rxGRO, "gro": rxGRO, "txtls": tlsTx, "txtls4": tlsTx, "txtls6": tlsTx, "txrtlmt": rateLimit, "txtls_rtlmt": rateLimit,
 }
 
 const featuresOn = tso4 | tso6 | txCsum | rxCsum | rxGRO | tlsTx | rateLimit

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ocaserve/ktls/offload"
+	"ocaserve/pacing"
 	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/memory"
@@ -44,6 +45,9 @@ func newRig(t testing.TB, c rigConfig) *rig {
 	clock := func() mono.Time { return r.now }
 	c.cable.Clock, c.Clock, c.manual = clock, clock, true
 	c.Log = func(s string) { r.logs = append(r.logs, s) }
+	if c.Bus == 0 {
+		c.Bus = pacing.MaxRate // the clock may stand still
+	}
 	if c.Contexts == 0 {
 		c.Contexts = 16
 	}
