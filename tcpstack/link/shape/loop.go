@@ -26,7 +26,7 @@ type Loop struct {
 	Spin time.Duration
 
 	devices [2]*tun.Device
-	frames  [16]link.Frame
+	frames  [1]link.Frame
 	one     [1]link.Frame
 	piece   [1][]byte
 	late    Lateness
@@ -82,16 +82,18 @@ func (l *Loop) Run(ctx context.Context, realtime bool, started func(prioritized 
 	return l.err
 }
 
-// take reads what waits at both devices, in turn, so that neither has to wait for the other's flood. Each
-// frame gets a time of its own: to cut a superframe takes long enough for packets to become due.
+// take reads a frame from each device and hands out what is due after each: to read and to cut a superframe takes long
+// enough for a dozen packets to become due, and a device's queue may hold a hundred of them. The queue waits better: what
+// is late to be read is stamped late, what is late to leave is an error.
 func (l *Loop) take() (mono.Time, error) {
 	for side, d := range l.devices {
 		n, err := d.Receive(l.frames[:])
 		if err != nil {
 			return 0, err
 		}
-		for i := range l.frames[:n] {
-			l.Engine.Put(mono.Now(), Side(side), &l.frames[i])
+		if n > 0 {
+			l.Engine.Put(mono.Now(), Side(side), &l.frames[0])
+			l.Engine.Advance(mono.Now())
 		}
 	}
 	return mono.Now(), nil
