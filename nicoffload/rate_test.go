@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ocaserve/tcpstack/link/memory"
+	"ocaserve/tcpstack/mono"
 )
 
 // arrivals turns the adapter for some milliseconds, one at a time, and returns how many packets arrive in each.
@@ -118,5 +119,28 @@ func TestRateMemory(t *testing.T) {
 	r.turn()
 	if got := len(r.arrived()); got != 1 {
 		t.Errorf("%d packets a millisecond after, want 1", got)
+	}
+}
+
+// Flows that fall on the same places of the table keep theirs, as long as there is one, then the one soonest
+// through gives way.
+func TestLanes(t *testing.T) {
+	var s shaper
+	for i := range uint32(laneProbes) {
+		s.lane(5+i*lanes, 100).free = mono.Time(1000 - i) // the last is through first
+	}
+	for i := range uint32(laneProbes) {
+		if l := s.lane(5+i*lanes, 100); l.free != mono.Time(1000-i) {
+			t.Errorf("flow %d has lost its place", i)
+		}
+	}
+	if l := s.lane(5+laneProbes*lanes, 100); l.free != 100 {
+		t.Errorf("a new flow begins at %v, want now", l.free)
+	}
+	if l := s.lane(5, 100); l.free != 1000 {
+		t.Error("the flow that takes longest has lost its place")
+	}
+	if l := s.lane(5+(laneProbes-1)*lanes, 100); l.free != 100 {
+		t.Error("the flow that is soonest through has kept its place")
 	}
 }

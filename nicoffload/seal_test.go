@@ -1,6 +1,7 @@
 package nicoffload
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -165,4 +166,34 @@ func none(t *testing.T, where string, pieces [][]byte) {
 			t.Fatalf("%s still points to %d bytes of the shard's", where, len(p))
 		}
 	}
+}
+
+// The cipher for CPUs without an engine makes the same records, in whatever pieces they come.
+func TestPortableKey(t *testing.T) {
+	eachKind(t, func(t *testing.T, version uint16, keyLen int) {
+		s := newSession(t, version, keyLen, 7, 21, 3000, 1, 500)
+		key, err := newPortableKey(s.crypto.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tab table
+		tab.init(1)
+		c := tab.take(&s.crypto, key)
+		got := make([]byte, len(s.wire))
+		for _, rec := range s.records {
+			c.place.start(rec.number, rec.length)
+			for at, n := 0, 1; at < rec.length; n = n*3%101 + 1 {
+				end := min(at+n, rec.length)
+				c.pass(got[rec.at+at:rec.at+end], s.clear[rec.at+at:rec.at+end])
+				at = end
+			}
+		}
+		if !bytes.Equal(got, s.wire) {
+			t.Errorf("differs from crypto/cipher at byte %d", mismatch(got, s.wire))
+		}
+		tab.drop(c)
+		if key.aead != nil || key.plain != nil {
+			t.Error("the key was not wiped")
+		}
+	})
 }
