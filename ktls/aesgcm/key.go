@@ -62,8 +62,8 @@ func expand(p Path, key []byte) *Key {
 }
 
 // fillTable computes the powers of H = AES(0), SP 800-38D 6.3, in the form the assembly wants: H^i byte-reversed
-// and multiplied by x, the highest power first, H^1 last. Behind them come, for the paths that want them, the sums
-// of the two halves of each power: the quadword of lane l of vector v stands at pair v/2, lane l, half v%2.
+// and multiplied by x, the highest power first, H^1 last. Behind them come the sums of the two halves of each
+// power: the quadword of lane l of vector v stands at pair v/2, lane l, half v%2. The 512-bit path does without.
 func (k *Key) fillTable() {
 	var h [16]byte
 	encrypt(&k.keys, int(k.rounds), &h, &h)
@@ -74,9 +74,6 @@ func (k *Key) fillTable() {
 		times(&power, &power, &h)
 	}
 	sums, lanes := k.table[16*blocks:], k.path.lanes()
-	if len(sums) < 8*blocks {
-		return
-	}
 	for i := range blocks {
 		v, lane := i/lanes, i%lanes
 		p := k.power(i)
