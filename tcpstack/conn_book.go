@@ -17,6 +17,37 @@ func (c *Conn) Book() *ledger.Book {
 // Book is the sum of the ledgers of all connections that the shard has, or had.
 func (s *Shard) Book() *ledger.Book { return &s.book }
 
+// Live is what the laws of c's book need beside it, now.
+func (c *Conn) Live() ledger.Live {
+	return ledger.Live{
+		Held: c.queue.Len(), Unsent: min(c.neverSent(), c.queue.Len()), Waiting: c.shard.batch.waiting(c.book),
+	}
+}
+
+// Live is what the laws of the shard's sums need beside them, now. It walks over all connections.
+func (s *Shard) Live() (sum ledger.Live) {
+	for _, c := range s.all {
+		sum.Held += c.queue.Len()
+		sum.Unsent += min(c.neverSent(), c.queue.Len())
+	}
+	for i := range s.batch.frames {
+		if f := &s.batch.frames[i]; f.Book != nil {
+			sum.Waiting += int64(f.Len() - len(f.Data))
+		}
+	}
+	return sum
+}
+
+// waiting is the payload in the batch that is booked in book.
+func (b *batch) waiting(book *ledger.Book) (n int64) {
+	for i := range b.frames {
+		if f := &b.frames[i]; f.Book == book && book != nil {
+			n += int64(f.Len() - len(f.Data))
+		}
+	}
+	return n
+}
+
 // MaxBurst is the most payload that leaves in one frame now, in bytes: a multiple of MSS.
 func (c *Conn) MaxBurst() int { return int(c.burst()) }
 
