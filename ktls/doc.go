@@ -24,9 +24,10 @@
 //
 // What the ledger says of records: each byte of a record that is gathered is booked as exactly one of SealedHost
 // (for its first transmission), ResealedHost (once more), SealedStored (from the buffer of a record that was sealed
-// whole, each time; the sealing itself is CopiedFrame) and, by the device, SealedNIC. Bytes that were sealed only to
-// get to a place are ResealedAhead on top. First is what lies beyond all that was gathered under the key; a place
-// that was jumped over counts as passed. PlainFramed is application data, RecordsBytes and Records are all records.
+// whole, each time; the sealing itself is CopiedFrame) and LeftNIC (by the Gather; the device then books SealedNIC).
+// Bytes that were sealed only to get to a place are ResealedAhead on top. First is what lies beyond all that was
+// gathered under the key; a place that was jumped over counts as passed. PlainFramed, RecordsBytes and Records speak
+// of all records; the plaintext of alerts and KeyUpdates is OwnedBytes.
 //
 // Versions are TLS 1.3 (RFC 8446, now RFC 9846) and TLS 1.2 (RFC 5246) with AES-128-GCM, AES-256-GCM
 // (RFC 5288) and ChaCha20-Poly1305 (RFC 7905).

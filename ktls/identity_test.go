@@ -263,6 +263,9 @@ func (s *sender) checkBook(t *testing.T, sent, repeated int, gaps bool) {
 	if host+again+stored+nic != uint64(s.calls) {
 		t.Errorf("%d bytes transmitted: %d sealed, %d again, %d stored, %d by the device", s.calls, host, again, stored, nic)
 	}
+	if left := b.Sum(ledger.LeftNIC); left != nic {
+		t.Errorf("%d bytes left to the device, which sealed %d", left, nic)
+	}
 	if b.Sum(ledger.RecordsBytes) != uint64(sent) {
 		t.Errorf("%d bytes of records booked, %d made", b.Sum(ledger.RecordsBytes), sent)
 	}

@@ -233,8 +233,10 @@ func (f *Framer) rekeyed() {
 	}
 }
 
-// backOff lets more records pass before the next try.
+// backOff lets more records pass before the next try. That a context takes time is no reason to.
 func (f *Framer) backOff(why Reason) {
 	f.helm.since, f.helm.why = f.data, why
-	f.helm.hold = min(2*f.helm.hold, maxHold)
+	if why != ReasonPending {
+		f.helm.hold = min(2*f.helm.hold, maxHold)
+	}
 }

@@ -97,6 +97,13 @@ func TestSwitchWaitsForAContext(t *testing.T) {
 	s.nic.health = offload.Good
 	s.send(1)
 	s.wantMode(ModeNIC)
+	s.nic.health = offload.Evicted
+	s.send(1)
+	s.wantMode(ModeInline)
+	s.nic.health = offload.Good
+	s.send(minHold)
+	s.send(1) // to have waited for a context counts for nothing
+	s.wantMode(ModeNIC)
 	s.finish()
 }
 

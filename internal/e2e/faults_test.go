@@ -16,7 +16,7 @@ func TestFaults(t *testing.T) {
 	Need(t, "curl")
 	root := Root(t)
 	sum := WriteRandom(t, filepath.Join(root, "f"), 3<<20+99, 4)
-	for _, mode := range []string{"user", "inline"} {
+	for _, mode := range []string{"user", "inline", "nic"} {
 		t.Run(mode, func(t *testing.T) {
 			ns := NewNamespace(t)
 			s := Start(t, ns, "serve", "--net", "tun", "--tls", mode,

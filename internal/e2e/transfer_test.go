@@ -40,7 +40,7 @@ func TestFetch(t *testing.T) {
 	Need(t, "curl")
 	root := Root(t)
 	name, sum := BigFile(t, root)
-	for _, mode := range []string{"user", "inline"} {
+	for _, mode := range []string{"user", "inline", "nic"} {
 		t.Run(mode, func(t *testing.T) {
 			ns := NewNamespace(t)
 			s := Start(t, ns, "serve", "--net", "tun", "--tls", mode, root)
