@@ -144,6 +144,8 @@ type sender struct {
 	deferred    int64 // bytes that duplicate ACKs delivered, see grow
 	marked      int64 // of them, those that congestion control has not heard of: with CE
 
+	woke wakeUp // what the ACKs of this wake-up found in flight
+
 	wantWritable bool  // Room returned 0
 	closing      bool  // CloseWrite was called before the connection was established
 	override     bool  // the override time-out of silly-window avoidance: send what there is

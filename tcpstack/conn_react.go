@@ -16,6 +16,22 @@ type flight struct {
 	echo       bool  // ECE
 }
 
+// A wakeUp is what was in flight before the first ACK of a wake-up of the shard. All ACKs that came in meanwhile are
+// digested before output has its turn: each finds less in flight than the one before, although it is only our own
+// doing that nothing took the place of what those acknowledged. What a window was used for is what output left.
+type wakeUp struct {
+	at   mono.Time
+	pipe int64
+	full bool // no segment more fitted into the window
+}
+
+// wake notes what an ACK finds, if it is the first one of its wake-up.
+func (c *Conn) wake(now mono.Time, pipe int64) {
+	if w := &c.snd.woke; w.at != now {
+		*w = wakeUp{at: now, pipe: pipe, full: pipe+int64(c.snd.mss) > c.window()}
+	}
+}
+
 // react hands an ACK's outcome to congestion control.
 //
 // A D-SACK says that something was sent again for nothing, and that RFC 4653's patience pays on this path. Elsewhere it
@@ -25,6 +41,7 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 	if out.DSACK.To > 0 {
 		c.rec.SetNCR(c.fn.NCR)
 	}
+	c.wake(now, before.pipe)
 	switch {
 	case out.Undo.By != recovery.ProofNone:
 		c.undo(now, out)
@@ -43,6 +60,9 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 	if out.Delivered > 0 {
 		c.grow(now, out, before)
 	}
+	if c.pace.byCC && c.snd.woke.full {
+		c.windowOpens(now)
+	}
 }
 
 // reactLoss reduces the window once for each episode of loss.
@@ -52,21 +72,30 @@ func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
 	}
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
 	// calculation".
+	withheld := c.withheld(before)
 	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before)})
 	c.ecnReduced()
 	if c.rec.State() == recovery.Recovery { // else a loss probe repaired it all (RFC 8985 section 7.4.2)
-		c.enterPRR(out)
+		c.enterPRR(out, withheld)
 	}
 }
 
 // usedWindow is what a reduction begins with. RFC 5681 equation (4) takes FlightSize, and not the window, for the sake of
-// windows that an application does not use. One that is spread over the round trip is in use: what is not in flight yet
-// only waits for its departure.
+// windows that an application does not use. One that was full is in use, with what the ACKs of this wake-up made room
+// for; and so is one that is spread over the round trip: what is not in flight yet only waits for its departure.
 func (c *Conn) usedWindow(before flight) int64 {
-	if c.spread(before.pipe) {
+	if c.snd.woke.full || c.spread(before.pipe) {
 		return c.cc.Window()
 	}
 	return min(before.size, c.cc.Window())
+}
+
+// withheld is the part of a window in use that is not in flight yet.
+func (c *Conn) withheld(before flight) int64 {
+	if !c.snd.woke.full && !c.spread(before.pipe) {
+		return 0
+	}
+	return max(0, min(c.cc.Window()-before.pipe, c.windowRoom(), c.unsentWithFin()))
 }
 
 // reactMark answers an ECN echo: once per window of data, as if a segment had been lost (RFC 3168 section 6.1.2). A
@@ -83,17 +112,18 @@ func (c *Conn) reactMark(now mono.Time, out *recovery.Outcome, before flight) {
 		return // a reduction is under way
 	}
 	c.shard.stats.ECNReductions++
+	withheld := c.withheld(before)
 	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before), ECN: true})
 	c.ecnReduced()
-	c.enterPRR(out)
+	c.enterPRR(out, withheld)
 }
 
 // enterPRR lets the window shrink ACK by ACK instead of at once (RFC 9937 section 1 has it for both losses and ECN).
-func (c *Conn) enterPRR(out *recovery.Outcome) {
+func (c *Conn) enterPRR(out *recovery.Outcome, withheld int64) {
 	if _, own := c.cc.(congestion.Modeller); own || !c.fn.PRR {
 		return
 	}
-	c.prr.Enter(c.rec.RecoverFS(out), c.cc.Window())
+	c.prr.Enter(c.rec.RecoverFS(out), withheld, c.cc.Window())
 	c.snd.recoveryWnd = c.cc.Window() // until the first PRR.Ack, in the same turn
 }
 
@@ -124,6 +154,9 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 	state := c.rec.State()
 	n, used := out.Delivered, before.pipe
 	if _, own := c.cc.(congestion.Modeller); !own {
+		if state != recovery.Loss { // there the ACK of a hole grows the window by what was in flight at most
+			used = max(used, c.snd.woke.pipe)
+		}
 		switch {
 		case state == recovery.Disorder && out.Acked == 0:
 			c.snd.deferred += n
@@ -146,6 +179,31 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 		AppLimited: used < c.cc.Window()/2 && !spread, Spread: spread,
 		Rate: congestion.RateSample(out.Rate),
 	})
+}
+
+// windowOpens lets a paced connection whose window was full make up for departures that it could not use, by an initial
+// window at most, which every path has to bear (RFC 6928). ACKs come in bursts where data left in bursts, with silence
+// between them: after a recovery, after the initial window, where a receiver or our own loop takes many at once. Without
+// this each such burst would cost up to a round trip, in which the window that is spread is not used. The first
+// departures of a connection that was not paced until now are the same: nothing but the window held it back.
+//
+// A controller that sets rates measures what they give, and is left alone.
+func (c *Conn) windowOpens(now mono.Time) {
+	if _, rates := c.cc.(congestion.Pacer); rates || c.timers[timerPace].IsSet() {
+		return
+	}
+	paced := c.pace.Rate() > 0
+	if !paced {
+		c.setPace(now)
+	}
+	if c.pace.asked || c.pace.Rate() == 0 {
+		return
+	}
+	since := now.Add(-c.pace.Rate().Duration(congestion.InitialWindow(c.snd.mss)))
+	if paced {
+		since = max(since, c.pace.Next())
+	}
+	c.pace.HeldBack(now, since)
 }
 
 // window is how many bytes may be in flight now.

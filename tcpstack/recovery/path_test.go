@@ -75,7 +75,7 @@ func (r *reno) reduce(p *path, o *Outcome) {
 		r.rate = PRR{} // RFC 9937 section 6.2: "cwnd = ssthresh", which window is
 	}
 	if r.prr && o.Entered && p.s.State() == Recovery {
-		r.rate.Enter(p.s.RecoverFS(o), r.ssthresh)
+		r.rate.Enter(p.s.RecoverFS(o), 0, r.ssthresh)
 	}
 	r.window = 0
 	if r.rate.Active() {

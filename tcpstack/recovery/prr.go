@@ -15,9 +15,14 @@ type PRR struct {
 	window         int64 // what Ack returned last
 }
 
-// Enter begins a recovery: recoverFS from [Sender.RecoverFS], ssthresh from congestion control.
-func (p *PRR) Enter(recoverFS, ssthresh int64) {
-	*p = PRR{recoverFS: max(recoverFS, 1), ssthresh: ssthresh}
+// Enter begins a recovery: recoverFS from [Sender.RecoverFS], ssthresh from congestion control. withheld is what the
+// window allowed before and has not been sent yet, because it is paced, or output has not had its turn since.
+//
+// RFC 9937 knows no pacing: to it whatever is missing in flight has been lost, and PRR-CRB sends no more than is
+// delivered to make up for it. What is withheld was never in the network. So we count it as if it had been sent and
+// had arrived at once: what goes out until the end of the recovery is ssthresh, as without pacing.
+func (p *PRR) Enter(recoverFS, withheld, ssthresh int64) {
+	*p = PRR{recoverFS: max(recoverFS+withheld, 1), delivered: withheld, ssthresh: ssthresh}
 }
 
 // Active reports whether a recovery is under way.

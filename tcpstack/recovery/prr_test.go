@@ -16,7 +16,7 @@ func TestPRRProportional(t *testing.T) {
 		t.Fatalf("RecoverFS %d", got)
 	}
 	var p PRR
-	p.Enter(x.s.RecoverFS(&o), 10_000)
+	p.Enter(x.s.RecoverFS(&o), 0, 10_000)
 	pipe, delivered, sent := int64(16_000), int64(3000), 0
 	for i := range int64(17) {
 		w := p.Ack(delivered, pipe, mss, false)
@@ -43,7 +43,7 @@ func TestPRRProportional(t *testing.T) {
 // no more than was delivered; with one a segment more.
 func TestPRRReductionBounds(t *testing.T) {
 	var p PRR
-	p.Enter(20_000, 10_000)
+	p.Enter(20_000, 0, 10_000)
 	if w := p.Ack(1000, 2000, mss, false); w != 3000 { // 17 of 20 lost
 		t.Fatalf("CRB: window %d", w)
 	}
@@ -58,7 +58,7 @@ func TestPRRReductionBounds(t *testing.T) {
 	if w := p.Ack(0, 100, mss, false); w != 10_000 { // "if (DeliveredData is 0) return"
 		t.Fatalf("window %d", w)
 	}
-	p.Enter(20_000, 10_000)
+	p.Enter(20_000, 0, 10_000)
 	if w := p.Ack(0, 12_000, mss, false); w != 13_000 { // "Force a fast retransmit upon entering recovery"
 		t.Fatalf("window %d", w)
 	}
@@ -72,7 +72,7 @@ func TestPRRFormula(t *testing.T) {
 		var p PRR
 		fs := 1000 + rng.Int64N(1<<22)
 		thresh := 1000 + rng.Int64N(fs)
-		p.Enter(fs, thresh)
+		p.Enter(fs, 0, thresh)
 		pipe, delivered, out := fs, int64(0), int64(0)
 		for range 100 {
 			d := min(rng.Int64N(3*mss)+1, pipe)
@@ -91,5 +91,29 @@ func TestPRRFormula(t *testing.T) {
 				t.Fatalf("flight %d above ssthresh %d", pipe, thresh)
 			}
 		}
+	}
+}
+
+// What was withheld before the loss is sent in the recovery, as if it had been in flight: what goes out in all is
+// ssthresh. Of 20 segments of window 6 had left when one was lost.
+func TestPRRWithheld(t *testing.T) {
+	var p PRR
+	p.Enter(6000, 14_000, 14_000)
+	pipe, out := int64(6000), int64(0)
+	for i := range 6 {
+		d := int64(mss)
+		pipe -= d
+		if i == 5 {
+			d = 0 // the lost one
+		}
+		n := max(0, p.Ack(d, pipe, mss, false)-pipe)
+		p.Sent(n)
+		pipe, out = pipe+n, out+n
+		if pipe > 14_000 {
+			t.Fatalf("%d in flight after %d ACKs", pipe, i+1)
+		}
+	}
+	if out < 13_000 || pipe < 13_000 {
+		t.Errorf("%d sent, %d in flight, want ssthresh", out, pipe)
 	}
 }
