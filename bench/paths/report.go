@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 )
@@ -33,24 +34,42 @@ func report(out io.Writer, results []result, o options) error {
 func table(out io.Writer, cc string, short bool, rows []result) {
 	if short {
 		fmt.Fprintf(out, "\n%s, ms until the last byte\n\n", cc)
-		fmt.Fprintln(out, "| path | ocaserve mean | p95 | Linux mean | p95 | ratio of means |")
-		fmt.Fprintln(out, "|---|---|---|---|---|---|")
+		fmt.Fprintln(out, "| path | ocaserve mean | p95 | Linux mean | p95 | ratio of means | paired |")
+		fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
 		for _, r := range rows {
 			a, b := times(r.Ours), times(r.Linux)
-			fmt.Fprintf(out, "| %s | %.0f | %.0f | %.0f | %.0f | %.2f |\n", r.Name,
-				1e3*mean(a), 1e3*quantile(a, .95), 1e3*mean(b), 1e3*quantile(b, .95), mean(a)/mean(b))
+			fmt.Fprintf(out, "| %s | %.0f | %.0f | %.0f | %.0f | %.2f | %s |\n", r.Name,
+				1e3*mean(a), 1e3*quantile(a, .95), 1e3*mean(b), 1e3*quantile(b, .95), mean(a)/mean(b), paired(r.Ours, r.Linux))
 		}
 		return
 	}
 	fmt.Fprintf(out, "\n%s, Mb/s\n\n", cc)
-	fmt.Fprintln(out, "| path | ocaserve | min..max | Linux | min..max | ratio | packets sent, ocaserve : Linux |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
+	fmt.Fprintln(out, "| path | ocaserve | min..max | Linux | min..max | ratio | paired | packets sent, ocaserve : Linux |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
 		a, b := goodputs(r.Ours, r.Cell.Size), goodputs(r.Linux, r.Cell.Size)
-		fmt.Fprintf(out, "| %s | %.1f | %.1f..%.1f | %.1f | %.1f..%.1f | %.2f | %d : %d |\n", r.Name,
+		fmt.Fprintf(out, "| %s | %.1f | %.1f..%.1f | %.1f | %.1f..%.1f | %.2f | %s | %d : %d |\n", r.Name,
 			quantile(a, .5), a[0], a[len(a)-1], quantile(b, .5), b[0], b[len(b)-1], quantile(a, .5)/quantile(b, .5),
-			packets(r.Ours), packets(r.Linux))
+			paired(r.Linux, r.Ours), packets(r.Ours), packets(r.Linux))
 	}
+}
+
+// paired compares fetches that met the same fate: the geometric mean of a's time by b's, and what it is with 95 %
+// confidence. The medians of a few fetches that losses decide may be far apart by chance.
+func paired(a, b []fetch) string {
+	n := float64(min(len(a), len(b)))
+	var sum, squares float64
+	for i := range int(n) {
+		x := math.Log(a[i].Seconds / b[i].Seconds)
+		sum += x
+		squares += x * x
+	}
+	m := sum / n
+	if n < 2 {
+		return fmt.Sprintf("%.2f", math.Exp(m))
+	}
+	half := 2 * math.Sqrt(max(0, squares/n-m*m)/(n-1))
+	return fmt.Sprintf("%.2f (%.2f..%.2f)", math.Exp(m), math.Exp(m-half), math.Exp(m+half))
 }
 
 // late says how far the emulator can be trusted.
