@@ -69,7 +69,7 @@ func TestReport(t *testing.T) {
 		{Legs: []Leg{{Name: "http"}}},
 		{Offload: "a", With: []string{"a"}, Legs: []Leg{{"http", 1, []Symptom{{WrongSums, "3 packets"}}}}},
 		{Offload: "b", With: []string{"a", "b"}, Skipped: "a"},
-		{Offload: "c", Legs: []Leg{{Name: "http", Seconds: 1}}, Ratio: 2},
+		{Offload: "c", Legs: []Leg{{Name: "http", Seconds: 1}}, Ratio: 2, slow: true},
 	}}
 	r.conclude()
 	for _, c := range []struct{ got, want string }{

@@ -24,7 +24,9 @@ type Step struct {
 	With    []string `json:"with"`    // what is on with it, itself included
 	Legs    []Leg    `json:"legs"`
 	Skipped string   `json:"skipped,omitempty"` // it needs this one, which is bad
-	Ratio   float64  `json:"time_ratio,omitempty"`
+	Ratio   float64  `json:"time_ratio,omitempty"` // with it and without, medians
+
+	slow bool
 }
 
 // A Leg is the transfers of one kind in a step.
@@ -46,8 +48,8 @@ func (s *Step) Bad() bool {
 	return slices.ContainsFunc(s.Legs, func(l Leg) bool { return len(l.Symptoms) > 0 })
 }
 
-// Slow is whether transfers took much longer with the offload.
-func (s *Step) Slow() bool { return s.Ratio > slower }
+// Slow is whether transfers took much longer with the offload, all of them.
+func (s *Step) Slow() bool { return s.slow }
 
 // name is the offload's, or says that there is none.
 func (s *Step) name() string {

@@ -193,6 +193,7 @@ func (s *stage) time(ctx context.Context, step *Step) error {
 		}
 	}
 	step.Ratio = median(with) / median(without)
+	step.slow = step.Ratio > slower && slices.Min(with) > median(without)
 	return nil
 }
 

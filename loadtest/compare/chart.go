@@ -11,7 +11,7 @@ import (
 const (
 	chartWidth = 440.0
 	leftEdge   = 52.0 // names of modes stand before it
-	rightEdge  = chartWidth - 46
+	rightEdge  = chartWidth - 70
 	rowHeight  = 17.0
 	groupGap   = 24.0
 )
@@ -28,6 +28,7 @@ type bars struct {
 	layers []layer
 	spread string // the metric whose range is drawn over the first layer; "": none
 	format func(float64) string
+	apart  bool // the layers are written one by one: medians of parts need not add up to the median of the sum
 }
 
 func median(key string, scale float64) func(*Cell) float64 {
@@ -74,17 +75,23 @@ func (b *bars) total(c *Cell) (sum float64) {
 // row draws the bar of one cell.
 func (b *bars) row(cv *canvas, c *Cell, x func(float64) float64, y float64) {
 	cv.text(leftEdge-6, y+12, "end", "name", c.Mode.String())
-	at := 0.0
-	for _, l := range b.layers {
+	at, text := 0.0, ""
+	for i, l := range b.layers {
 		v := l.of(c)
 		tip := fmt.Sprintf("%v, loss %s: %s %s", c.Mode, percent(c.Loss), l.name, b.format(v))
 		cv.rect(x(at), y+2.5, x(at+v)-x(at), rowHeight-5, l.class+" "+c.Mode.String(), tip)
-		at += v
+		if at += v; i > 0 {
+			text += " + "
+		}
+		text += b.format(v)
+	}
+	if !b.apart {
+		text = b.format(at)
 	}
 	if s, ok := c.Figures[b.spread]; ok && s.Min < s.Max {
 		cv.line(x(s.Min), y+rowHeight/2, x(s.Max), y+rowHeight/2, "whisker")
 	}
-	cv.text(x(max(at, c.Figures[b.spread].Max))+5, y+12, "start", "value", b.format(at))
+	cv.text(x(max(at, c.Figures[b.spread].Max))+5, y+12, "start", "value", text)
 }
 
 // grid draws the lines and numbers of the x axis.

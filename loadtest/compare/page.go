@@ -107,6 +107,11 @@ func (r *Report) tiles(n int) (list []tile) {
 		if off := r.find(ktls.ModeOff, loss, n); off != nil && !math.IsNaN(off.Median(m.key)) {
 			t.Note += fmt.Sprintf("; off: "+m.format, off.Median(m.key))
 		}
+		if second := runnerUp(cells, first, m.key); second != nil {
+			if _, agreed := against(first, second, m.key); !agreed {
+				t.Note = fmt.Sprintf("the rounds disagree: it may be %v; %s", second.Mode, t.Note)
+			}
+		}
 		list = append(list, t)
 	}
 	return list
@@ -114,13 +119,14 @@ func (r *Report) tiles(n int) (list []tile) {
 
 // charts draws what was measured with n connections; charts without data are left out.
 func (r *Report) charts(n int) (list []chart) {
-	cpu := bars{title: "CPU seconds per GB", format: fixed(2, 1), spread: HostCPU, layers: []layer{
+	cpu := bars{title: "CPU seconds per GB", format: fixed(2, 1), spread: HostCPU, apart: true, layers: []layer{
 		{"host", "solid", median(HostCPU, 1)}, {"NIC", "pale", median(NICCPU, 1)},
 	}}
 	touches := bars{title: "Memory touched per byte", format: fixed(2, 1), layers: []layer{
 		{"from memory", "solid", median(Memory, 1)}, {"in cache, by the model", "pale", func(c *Cell) float64 { return median(Touches, 1)(c) - median(Memory, 1)(c) }},
 	}}
 	goodput := bars{title: "Goodput, GB/s", format: fixed(2, 1), layers: []layer{{"goodput", "solid", median(Goodput, 1e-9)}}}
+	kept := bars{title: "Kept per byte in the send queue", format: fixed(3, 1), spread: Retained, layers: []layer{{"kept", "solid", median(Retained, 1)}}}
 	all := []chart{
 		{"CPU per GB delivered", "Seconds. The thin line is the spread of the host's part. The emulated adapter's seconds are silicon on a real one.",
 			[]legend{{"solid", "host"}, {"pale", "NIC"}}, cpu.draw(r, n)},
@@ -130,6 +136,8 @@ func (r *Report) charts(n int) (list []chart) {
 			[]legend{{"key dot nic", "measured"}, {"key curve", "arithmetic"}}, r.redma(n)},
 		{"Time to first byte", "From the request to the first byte of its response, while all connections load. Logarithmic.",
 			[]legend{{"key dot", "p50"}, {"key ring", "p99"}}, r.waits(n)},
+		{"Kept for each byte in the send queue", "Records, tags, buffers: bytes of memory beside references to pages, until the acknowledgment.",
+			nil, kept.draw(r, n)},
 		{"Goodput", "GB/s of files, clients and adapter on the same cores.", nil, goodput.draw(r, n)},
 	}
 	for _, c := range all {

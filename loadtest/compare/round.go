@@ -57,7 +57,10 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	}
 	r.Records = book.Sum(ledger.Records)
 	for name, v := range to.adapter {
-		r.Adapter[name] = v - from.adapter[name]
+		if name != "tx_tls_ctx" { // a gauge
+			v -= from.adapter[name]
+		}
+		r.Adapter[name] = v
 	}
 	r.Measures = book.Measures()
 	r.Resyncs = float64(r.Adapter["tx_tls_ooo"])

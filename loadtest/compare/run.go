@@ -21,6 +21,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		return nil, err
 	}
 	defer s.close()
+	defer opts.Cipher.only()()
 	when := time.Now()
 	rounds, err := s.rounds(ctx)
 	if len(rounds) == 0 {

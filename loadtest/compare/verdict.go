@@ -69,7 +69,8 @@ func (r *Report) winners(n int) []string {
 	}
 	var parts []string
 	for _, m := range []struct{ key, what, unit string }{
-		{HostCPU, "host CPU", "s/GB"}, {TotalCPU, "host and NIC CPU together", "s/GB"}, {Touches, "memory touches", "per byte"},
+		{HostCPU, "takes the least CPU of the host", "s/GB"}, {TotalCPU, "takes the least CPU of host and NIC together", "s/GB"},
+		{Touches, "touches memory least", "times per byte"},
 	} {
 		if text := wins(cells, m.key, m.what, m.unit); text != "" {
 			parts = append(parts, text)
@@ -78,7 +79,7 @@ func (r *Report) winners(n int) []string {
 	if len(parts) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s, loss %s, of the modes that encrypt: %s.", connections(n), percent(losses[0]), strings.Join(parts, "; "))}
+	return []string{fmt.Sprintf("%s, %s packets lost: of the modes that encrypt %s.", connections(n), percent(losses[0]), strings.Join(parts, "; "))}
 }
 
 // wins says which mode has the least of a metric.
@@ -87,18 +88,25 @@ func wins(cells []*Cell, key, what, unit string) string {
 	if first == nil {
 		return ""
 	}
-	rest := slices.DeleteFunc(slices.Clone(cells), func(c *Cell) bool { return c == first })
-	second := best(rest, key)
+	second := runnerUp(cells, first, key)
 	if second == nil {
 		return ""
 	}
 	a, b := first.Median(key), second.Median(key)
 	if saved, agreed := against(first, second, key); !agreed {
-		return fmt.Sprintf("least %s %v (%.3f %s) or %v (%.3f), the rounds disagree", what, first.Mode, a, unit, second.Mode, b)
+		return fmt.Sprintf("%v or %v %s (%.3f and %.3f %s, the rounds disagree)", first.Mode, second.Mode, what, a, b, unit)
 	} else {
-		return fmt.Sprintf("least %s %v, %.3f %s, %.0f%% less than %v (%.3f)", what, first.Mode, a, unit, 100*saved, second.Mode, b)
+		return fmt.Sprintf("%v %s, %.3f %s, %s less than %v (%.3f)", first.Mode, what, a, unit, whole(saved), second.Mode, b)
 	}
 }
+
+// runnerUp is the cell with the least median of a metric but for one; nil if there is none.
+func runnerUp(cells []*Cell, first *Cell, key string) *Cell {
+	return best(slices.DeleteFunc(slices.Clone(cells), func(c *Cell) bool { return c == first }), key)
+}
+
+// whole is a share in whole percents.
+func whole(share float64) string { return fmt.Sprintf("%d%%", int(math.Round(100*share))) }
 
 // against is how much less a has than b of a metric, as a share: the median of the rounds. agreed says that all
 // rounds have the same sign.
@@ -144,7 +152,7 @@ func (r *Report) paying(n int) string {
 	}
 	var parts []string
 	for _, p := range pays {
-		text := fmt.Sprintf("%.0f%% at %s", 100*p.saved, percent(p.loss))
+		text := fmt.Sprintf("%s at %s", whole(p.saved), percent(p.loss))
 		if !p.sure {
 			text += " (rounds disagree)"
 		}

@@ -68,9 +68,9 @@ func TestVerdict(t *testing.T) {
 			name:  "the NIC wins on the host, inline in total",
 			cells: []fake{inline(0, 0.5), nic(0, 0.3)},
 			want: []string{
-				"8 connections, loss 0%, of the modes that encrypt: least host CPU nic, 0.300 s/GB, 40% less than inline (0.500)",
-				"least host and NIC CPU together inline, 0.600 s/GB, 14% less than nic (0.700)",
-				"least memory touches nic, 1.000 per byte, 67% less than inline (3.000)",
+				"8 connections, 0% packets lost: of the modes that encrypt nic takes the least CPU of the host, 0.300 s/GB, 40% less than inline (0.500)",
+				"inline takes the least CPU of host and NIC together, 0.600 s/GB, 14% less than nic (0.700)",
+				"nic touches memory least, 1.000 times per byte, 67% less than inline (3.000)",
 				"It pays at every loss rate measured.",
 			},
 			not: []string{"resyncs"},
@@ -87,12 +87,12 @@ func TestVerdict(t *testing.T) {
 		{
 			name:  "it never pays",
 			cells: []fake{inline(0, 0.5), nic(0, 0.6)},
-			want:  []string{"It does not pay at 0% already.", "least host CPU inline"},
+			want:  []string{"It does not pay at 0% already.", "inline takes the least CPU of the host"},
 		},
 		{
 			name:  "noise decides nothing",
 			cells: []fake{inline(0, 0.5), nic(0, 0.4, 0.45, 0.55)},
-			want:  []string{"least host CPU nic (0.450 s/GB) or inline (0.500), the rounds disagree", "At 0% it is undecided"},
+			want:  []string{"nic or inline takes the least CPU of the host (0.450 and 0.500 s/GB, the rounds disagree)", "At 0% it is undecided"},
 			not:   []string{"It pays"},
 		},
 		{
