@@ -27,6 +27,7 @@ type Queue interface {
 // A Framer cuts what one connection sends into records. It belongs to the connection's shard.
 type Framer struct {
 	w      *WriteState // nil in ModeOff
+	old    *sealKeys   // before the last KeyUpdate, if records under them were left to the interface
 	pool   *Pool
 	book   *ledger.Book // nil: nobody asks
 	ramp   ramp
@@ -234,6 +235,9 @@ func (f *Framer) update(q Queue, requestPeer bool) error {
 		return err
 	}
 	f.w.keys.pool = f.pool
+	if f.old = nil; f.now == ModeNIC {
+		f.old = old
+	}
 	old.retire()
 	f.rekeyed()
 	return nil

@@ -96,6 +96,9 @@ func (k *sealKeys) leaveFrom(seq uint64) { k.lease.from, k.lease.until = seq, fo
 // endLease leaves nothing more to the context, but for the rest of a record of which it has the beginning.
 func (k *sealKeys) endLease() {
 	l, f := &k.lease, k.front
+	if l.id == 0 {
+		return
+	}
 	l.from, l.until = f.seq, f.seq
 	if f.off > 0 && l.last == f.seq+1 {
 		l.until++

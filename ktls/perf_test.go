@@ -198,6 +198,29 @@ func benchSeal(b *testing.B, suite Suite, mode Mode, data []byte) {
 	}
 }
 
+// BenchmarkRetransmit: one segment out of the middle of a record, made again.
+func BenchmarkRetransmit(b *testing.B) {
+	for _, suite := range allSuites {
+		for _, mode := range []Mode{ModeUser, ModeInline} {
+			b.Run(suite.String()+"/"+mode.String(), func(b *testing.B) {
+				f, r := benchFramer(b, suite, mode), newRing()
+				if err := f.Append(r, []stream.Piece{{Data: make([]byte, benchPage)}}); err != nil {
+					b.Fatal(err)
+				}
+				s := r.spans[0]
+				s.Gather(&r.g, 0, s.Len())
+				b.SetBytes(1448)
+				b.ReportAllocs()
+				for b.Loop() {
+					r.g.Reset()
+					s.Gather(&r.g, 5*1448, 6*1448)
+				}
+				r.release()
+			})
+		}
+	}
+}
+
 func benchFramer(b *testing.B, suite Suite, mode Mode) *Framer {
 	w, _ := pair(b, suite)
 	pool := NewPool(0)

@@ -157,9 +157,11 @@ func (f *Framer) measure() uint64 {
 
 // toInline gives framed records to the CPU from the next boundary on.
 func (f *Framer) toInline(why Reason) {
-	k, h := f.w.keys, &f.helm
-	if k.lease.id != 0 {
-		k.endLease()
+	h := &f.helm
+	f.w.keys.endLease()
+	if f.old != nil {
+		f.old.endLease()
+		f.old = nil
 	}
 	h.pending = false
 	if f.now != ModeNIC {

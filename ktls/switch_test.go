@@ -198,6 +198,42 @@ func TestSetMode(t *testing.T) {
 	}
 }
 
+// After a KeyUpdate a switch holds for what is still queued under the old key too.
+func TestSwitchWithAnOldKey(t *testing.T) {
+	s := newShip(t, func(*softNIC) {})
+	for range 2 {
+		if err := s.f.Append(&s.q, []stream.Piece{s.pages.piece(make([]byte, shipRecord))}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.f.KeyUpdate(&s.q, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.f.Append(&s.q, []stream.Piece{s.pages.piece(make([]byte, shipRecord))}); err != nil {
+			t.Fatal(err)
+		}
+		s.wantMode(ModeNIC)
+		s.frame(s.next, s.next+10) // the first record is begun
+		if err := s.f.SetMode(ModeInline); err != nil {
+			t.Fatal(err)
+		}
+		for i, span := range s.q.spans {
+			if left := span.(*record).Offload(); left != (i == 0) {
+				t.Fatalf("record %d of two keys: left to the interface: %v", i, left)
+			}
+		}
+		s.flying = nil
+		s.ack(s.end())
+		s.next = s.end()
+		if len(s.nic.contexts) != 0 {
+			t.Fatalf("%d contexts are still taken", len(s.nic.contexts))
+		}
+		if err := s.f.SetMode(ModeNIC); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.finish()
+}
+
 // ChaCha20 is sealed by no interface, and none is asked.
 func TestSwitchNeverForOtherCiphers(t *testing.T) {
 	s := newSender(t, ChaCha20Poly1305, ModeNIC, RecordPolicy{})
