@@ -80,6 +80,9 @@ func TestVerificationCatchesFaults(t *testing.T) {
 						t.Errorf("%s is still on; log: %q", name, r.logs)
 					}
 				}
+				if tc.fault != FaultCapLie && (len(r.logs) == 0 || !strings.Contains(r.logs[0], tc.off[0])) {
+					t.Errorf("the log blames another than %s first: %q", tc.off[0], r.logs)
+				}
 				if len(r.logs) == 0 || !strings.Contains(strings.Join(r.logs, "\n"), "switched off") {
 					t.Errorf("the log says nothing of it: %q", r.logs)
 				}
@@ -130,6 +133,16 @@ func TestSuspectIsVerified(t *testing.T) {
 func TestWatchdog(t *testing.T) {
 	r := newRig(t, rigConfig{Config{Faults: FaultStall, Watchdog: time.Second}, memory.Config{}})
 	f := r.plainFrame([]byte("x"), 0, 1448, 10)
+	for range 3 { // an idle queue is not a stalled one
+		r.dev.Completed()
+		r.now = r.now.Add(time.Hour)
+		r.nif.SetFaults(0)
+		r.send(f)
+		r.turn()
+		r.arrived()
+	}
+	r.wantStat("tx_timeout", 0)
+	r.nif.SetFaults(FaultStall)
 	for range 1000 {
 		r.send(f)
 		r.turn()
@@ -299,4 +312,40 @@ func TestLostPlaceHeals(t *testing.T) {
 	v := newReceiver(t, s.wire)
 	v.take(r.arrived())
 	v.complete(0, 7000)
+}
+
+// The blame goes to the offload whose work differs.
+func TestDifference(t *testing.T) {
+	packet := func(edit func(p []byte)) []byte {
+		p := incoming{port: 9, n: 20}.packet([]byte("twenty bytes of text"))
+		edit(p)
+		return p
+	}
+	same := packet(func([]byte) {})
+	for _, tc := range []struct {
+		name   string
+		got    [][]byte
+		sealed bool
+		super  bool
+		want   feature
+	}{
+		{"payload of records", [][]byte{same, packet(func(p []byte) { p[len(p)-1]++ })}, true, true, tlsTx},
+		{"sum", [][]byte{same, packet(func(p []byte) { p[20+16]++ })}, true, true, txCsum},
+		{"sum of a plain packet", [][]byte{same, packet(func(p []byte) { p[20+16]++ })}, false, false, txCsum},
+		{"sequence number", [][]byte{same, packet(func(p []byte) { p[20+5]++ })}, true, true, tso4 | tso6},
+		{"short", [][]byte{same, same[:len(same)-1]}, true, true, tso4 | tso6},
+		{"missing", [][]byte{same}, true, true, tso4 | tso6},
+		{"nothing", nil, true, true, tlsTx},
+	} {
+		var k checker
+		for range 2 {
+			k.want.add(&link.Frame{Data: same})
+		}
+		for _, p := range tc.got {
+			k.got.add(&link.Frame{Data: p})
+		}
+		if got, how := k.difference(tc.sealed, tc.super); got != tc.want || how == "" {
+			t.Errorf("%s: blames %s (%s), want %s", tc.name, nameOf(got), how, nameOf(tc.want))
+		}
+	}
 }

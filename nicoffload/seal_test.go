@@ -149,6 +149,11 @@ func TestNoReferenceOutlivesFrame(t *testing.T) {
 			none(t, "expectation", x.pieces)
 		}
 		none(t, "driver", r.dev.pieces)
+		for _, run := range append(r.dev.runs[:cap(r.dev.runs)], r.dev.cut[:cap(r.dev.cut)]...) {
+			if run.record != nil {
+				t.Fatal("the driver still points to a record")
+			}
+		}
 		none(t, "outbox", n.out.pieces)
 		for _, f := range n.out.frames[:cap(n.out.frames)] {
 			if f.Data != nil || f.Pieces != nil {
@@ -196,4 +201,27 @@ func TestPortableKey(t *testing.T) {
 			t.Error("the key was not wiped")
 		}
 	})
+}
+
+// A frame goes on in a record only at the same place of the same record.
+func TestPlace(t *testing.T) {
+	c := context{prefixLen: headerLen}
+	c.place.start(4, 100)
+	c.place.off = 30
+	for _, tc := range []struct {
+		r    run
+		want bool
+	}{
+		{run{number: 4, length: 100, from: 30}, true},
+		{run{number: 5, length: 100, from: 30}, false},
+		{run{number: 4, length: 101, from: 30}, false},
+		{run{number: 4, length: 100, from: 31}, false},
+	} {
+		if got := c.enter(&tc.r); got != tc.want {
+			t.Errorf("%+v: %v", tc.r, got)
+		}
+	}
+	if !c.enter(&run{number: 9, length: 50}) || c.place.number != 9 || c.place.off != 0 {
+		t.Error("a record's first byte is a place to begin, wherever the context stands")
+	}
 }

@@ -51,6 +51,8 @@ func TestDeleteWhileInRing(t *testing.T) {
 	r := newRig(t, rigConfig{Config{Contexts: 1}, memory.Config{TSO: true}})
 	s := r.open(newSession(t, tls13, 16, 0, 3, 9000))
 	row := &r.dev.table.rows[0]
+	spy := &wipeSpy{sealKey: row.key}
+	row.key = spy
 	r.send(r.frame(s, 0, len(s.wire), 1448, 4096))
 	r.dev.DelContext(s.ctx)
 	if row.key == nil || row.raw == [32]byte{} {
@@ -61,13 +63,24 @@ func TestDeleteWhileInRing(t *testing.T) {
 	}
 	r.turn()
 	r.dev.Completed()
-	if row.key != nil || row.raw != [32]byte{} || row.place.tag != [16]byte{} {
+	if !spy.wiped || row.key != nil || row.raw != [32]byte{} || row.place.tag != [16]byte{} {
 		t.Error("the key was not wiped")
 	}
 	v := newReceiver(t, s.wire)
 	v.take(r.arrived())
 	v.complete(0, len(s.wire))
 	r.open(s)
+}
+
+// A wipeSpy notes that its key was wiped.
+type wipeSpy struct {
+	sealKey
+	wiped bool
+}
+
+func (s *wipeSpy) wipe() {
+	s.sealKey.wipe()
+	s.wiped = true
 }
 
 func TestEviction(t *testing.T) {

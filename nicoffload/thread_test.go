@@ -318,3 +318,31 @@ func TestNoLostWakeUps(t *testing.T) {
 	nif.Close()
 	<-answered
 }
+
+// Packets that are held back leave on time while the receive ring is full.
+func TestRateWhileReceiveRingFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := started(t, Config{RxDepth: 1}, memory.Config{})
+		for i := range 2 {
+			if _, err := r.far.Transmit([]link.Frame{r.plainFrame([]byte("x"), 100*i, 10, 10)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := r.plainFrame([]byte("ab"), 0, 1, 10)
+		synctest.Wait()
+		if r.stat("rx_out_of_buffer") == 0 {
+			t.Fatal("the ring is not full: nothing is tested")
+		}
+		f.Rate, f.Flow = 1000, 1 // a segment of a byte each millisecond
+		r.send(f)
+		synctest.Wait()
+		if n := len(r.arrived()); n != 1 {
+			t.Errorf("%d packets at once, want 1", n)
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if n := len(r.arrived()); n != 1 {
+			t.Errorf("%d packets after a millisecond, want 1", n)
+		}
+	})
+}
