@@ -8,7 +8,12 @@ import (
 	"runtime"
 )
 
-type doctorFlags struct{}
+type doctorFlags struct {
+	Bisect bool   `name:"bisect-offloads" env:"-" help:"Find the offload that breaks or slows transfers: in this process, all off, then one by one on, every byte compared, over perfect and bad wires. Exit status 1 if there is one."`
+	NIC    string `name:"nic" env:"-" default:"on" placeholder:"on|SPEC" help:"--bisect-offloads: the emulated adapter, as serve --nic has it; faults=csum and others inject bugs to find."`
+	Size   size   `name:"size" env:"-" default:"16MiB" placeholder:"SIZE" help:"--bisect-offloads: size of the file that is transferred (${default})."`
+	JSON   bool   `name:"json" env:"-" help:"--bisect-offloads: the report as JSON."`
+}
 
 // A finding is one line of the doctor's report.
 type finding struct {
@@ -17,7 +22,13 @@ type finding struct {
 	note string // what it is good for, or what is used instead
 }
 
-func (doctorFlags) run(_ context.Context, stdout io.Writer) error {
+func (f *doctorFlags) run(ctx context.Context, stdout io.Writer) error {
+	if f.Bisect {
+		return f.bisect(ctx, stdout)
+	}
+	if f.JSON {
+		return usagef("--json is for --bisect-offloads")
+	}
 	fmt.Fprintln(stdout, versionLine())
 	for _, f := range diagnose(probeTun, exec.LookPath) {
 		if f.err != nil {

@@ -23,7 +23,7 @@ type Step struct {
 	Offload string   `json:"offload"` // "": none is on
 	With    []string `json:"with"`    // what is on with it, itself included
 	Legs    []Leg    `json:"legs"`
-	Skipped string   `json:"skipped,omitempty"` // it needs this one, which is bad
+	Skipped string   `json:"skipped,omitempty"`    // it needs this one, which is bad
 	Ratio   float64  `json:"time_ratio,omitempty"` // with it and without, medians
 
 	slow bool
