@@ -7,6 +7,7 @@ import (
 
 	"ocaserve/pacing"
 	"ocaserve/tcpstack/congestion"
+	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
@@ -91,6 +92,9 @@ type Info struct {
 	// age. Linux has no such field.
 	Limits LimitTimes  `json:"limits"`
 	Limit  trace.Limit `json:"limit"` // the one that holds now
+
+	// Book is what happened to the bytes; nil: nothing was sent. Linux has no such field either.
+	Book *ledger.Book `json:"book,omitempty"`
 }
 
 // linuxStates are the numbers of include/net/tcp_states.h.
@@ -125,6 +129,10 @@ func (c *Conn) Info() Info {
 	c.infoWindow(&i)
 	c.infoCounts(&i)
 	c.infoTimes(&i, now)
+	if c.book != nil {
+		i.Book = new(ledger.Book)
+		i.Book.Merge(c.book)
+	}
 	return i
 }
 

@@ -227,6 +227,7 @@ func (s *Shard) Snapshot() ShardStats {
 	v.HalfOpen = s.syns.Len()
 	v.BlockBytes = s.blocks.InUse()
 	v.MemoryUsed, v.MemoryBudget = s.memoryUsed(), s.mem.budget
+	v.Book = s.book
 	return v
 }
 

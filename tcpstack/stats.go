@@ -1,6 +1,9 @@
 package tcpstack
 
-import "ocaserve/tcpstack/wire"
+import (
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/wire"
+)
 
 // dropReason says why the stack dropped a segment that was well formed.
 type dropReason uint8
@@ -74,6 +77,8 @@ type ShardStats struct {
 	BlockBytes  int // now, held by reassembly
 
 	MemoryUsed, MemoryBudget int64 // now, in bytes: see Config.MemoryBudget
+
+	Book ledger.Book // the sums of all connections' books
 }
 
 // add sums t into v.
@@ -93,6 +98,7 @@ func (v *ShardStats) add(t *ShardStats) {
 	v.BlockBytes += t.BlockBytes
 	v.MemoryUsed += t.MemoryUsed
 	v.MemoryBudget += t.MemoryBudget
+	v.Book.Merge(&t.Book)
 }
 
 func (v *ShardStats) fields() []*uint64 {

@@ -69,7 +69,7 @@ func TestResyncBySimulation(t *testing.T) {
 	} {
 		for _, p := range []float64{0.001, 0.01, 0.03} {
 			r.Loss = p
-			bursts := int(1e4/p) / (r.Burst / r.Segment) // ten thousand losses
+			bursts := int(4e3/p) / (r.Burst / r.Segment) // four thousand losses
 			per, amplification := r.simulate(rand.New(rand.NewPCG(1, uint64(r.Record))), bursts)
 			t.Logf("%+v: %.0f bytes per retransmission, formula %.0f; amplification %.4f, formula %.4f",
 				r, per, r.PerRetransmission(), amplification, r.Amplification())
