@@ -20,6 +20,7 @@ type context struct {
 	last       uint64    // the ring's tail behind the last descriptor that needs the context
 	ready      mono.Time // when the adapter will have set it up; 0: it has
 	used       mono.Time // when a frame was last posted for it
+	asked      uint64    // Device.flushed when its health was last asked, plus 1
 	lost       bool      // a frame for it could not be sealed: no more records, please
 	dying      bool      // DelContext was called
 	newer      *context  // in order of use, for eviction
@@ -163,15 +164,26 @@ func (d *Device) AddContext(c *offload.Crypto) (uint32, error) {
 }
 
 // evict frees the row of the least recently used context, if the policy allows it and it has been idle for long
-// enough.
+// enough. A context whose health was asked since the owner's last batch is in use: a frame with its records may
+// be in the next one, and could not be sealed any more.
 func (d *Device) evict() bool {
-	c := d.table.oldest()
-	if d.nif.cfg.Evict != EvictLRU || c == nil || c.last > d.done || d.clock().Sub(c.used) < d.nif.cfg.Idle {
+	if d.nif.cfg.Evict != EvictLRU {
 		return false
 	}
-	d.table.drop(c)
-	d.count.ctxEvicted.Add(1)
-	return true
+	now := d.clock()
+	for c := d.table.oldest(); c != nil; c = d.table.oldest() {
+		if c.last > d.done || now.Sub(c.used) < d.nif.cfg.Idle {
+			return false
+		}
+		if c.asked <= d.flushed {
+			d.table.drop(c)
+			d.count.ctxEvicted.Add(1)
+			return true
+		}
+		c.used = now
+		d.table.touch(c)
+	}
+	return false
 }
 
 // DelContext forgets a context. Frames in the ring that need it are still sealed; then its key is wiped.
@@ -205,9 +217,11 @@ func (d *Device) bury() {
 // Health says whether records should be left to the context now.
 func (d *Device) Health(id uint32) offload.Health {
 	c := d.table.find(id)
-	switch {
-	case c == nil || c.dying || c.lost:
+	if c == nil || c.dying || c.lost {
 		return offload.Evicted
+	}
+	c.asked = d.flushed + 1
+	switch {
 	case !d.nif.features.has(tlsTx):
 		return offload.Disabled
 	case !d.set(c):

@@ -25,6 +25,7 @@ type Device struct {
 	completed uint64 // frames that completions cover
 	epoch     uint32 // of the adapter, as far as places were set right
 	ended     bool   // the adapter's thread is gone: nobody reads the ring
+	flushed   uint64 // calls of Transmit that left none of the owner's frames over
 	lent      uint64 // frames that the last Receive handed out
 
 	want    int       // descriptors that a short Transmit wants; 0: none
@@ -82,6 +83,9 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	for n < len(frames) && d.post(&frames[n], now) {
 		d.ring.tail.Store(d.posted)
 		n++
+	}
+	if n == len(frames) {
+		d.flushed++
 	}
 	d.account(n < len(frames), stopped)
 	if d.posted != before {
