@@ -75,7 +75,7 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 		return r, err
 	}
 	if s.opts.Responses == 0 {
-		if err := w.sleep(ctx, s.opts.warmUp(), nil); err != nil {
+		if err := w.warmUp(ctx, k.Conns); err != nil {
 			return r, err
 		}
 	}
@@ -99,8 +99,28 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	return r, r.check()
 }
 
-// warmUp is how long connections run before the clock starts: windows grow, caches fill.
-func (o *Options) warmUp() time.Duration { return max(100*time.Millisecond, o.Duration/10) + 8*o.RTT }
+const (
+	warmUpLeast = 100 * time.Millisecond // and eight round trips
+	warmUpMost  = 3 * time.Second
+	warmBytes   = 16 << 20  // that all clients have received when it may end
+	warmPerConn = 128 << 10 // or this, times the connections, if that is more
+)
+
+// warmUp lets connections run before the clock starts: windows grow, caches fill.
+func (w *world) warmUp(ctx context.Context, conns int) error {
+	begun := mono.Now()
+	step := warmUpLeast + 8*w.opts.RTT
+	for {
+		if err := w.sleep(ctx, step, nil); err != nil {
+			return err
+		}
+		got, err := on(ctx, w.clients, func(*tcpstack.Shard) uint64 { return w.fleet.Bytes })
+		if err != nil || got >= uint64(max(warmBytes, conns*warmPerConn)) || mono.Now().Sub(begun) > warmUpMost {
+			return err
+		}
+		step = lookEvery
+	}
+}
 
 // sleep waits until the time is over, or enough closes. A failure of the world ends it.
 func (w *world) sleep(ctx context.Context, d time.Duration, enough <-chan struct{}) error {

@@ -135,7 +135,7 @@ func newReport(o *Options, rounds []Round) *Report {
 	if n := len(o.keys()); n > 0 {
 		r.Rounds = len(rounds) / n
 	}
-	r.Notes = append(r.busy(), o.notes()...)
+	r.Notes = slices.Concat(r.busy(), r.scanty(), o.notes())
 	r.Verdict = verdict(r)
 	return r
 }
@@ -182,6 +182,25 @@ func (r *Report) busy() []string {
 		return []string{fmt.Sprintf("The machine was busy: other programs used %.0f%% of its processors meanwhile (%.0f%% to %.0f%%). Goodput and times to first byte are theirs as much as the server's, and seconds of CPU are longer, since caches and clock are shared. Repeat it on a quiet machine.",
 			100*s.Median, 100*s.Min, 100*s.Max)}
 	}
+}
+
+// enoughBytes is what a measurement should be of: with less, what the threads do while they wait weighs too much.
+const enoughBytes = 32 << 20
+
+// scanty warns of measurements that are of few bytes.
+func (r *Report) scanty() []string {
+	few := 0
+	for i := range r.Cells {
+		for j := range r.Cells[i].Rounds {
+			if r.Cells[i].Rounds[j].Body < enoughBytes {
+				few++
+			}
+		}
+	}
+	if few == 0 || r.Options.Responses > 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d of %d measurements are of less than 32 MiB: their figures per byte are rough. Make --duration longer.", few, r.Done())}
 }
 
 // Done is how many measurements the report is of, and Planned how many were asked for.
