@@ -140,6 +140,8 @@ func TestWatchdog(t *testing.T) {
 		r.send(f)
 		r.turn()
 		r.arrived()
+		r.dev.Completed()
+		r.dev.watch(r.now) // as Wait does
 	}
 	r.wantStat("tx_timeout", 0)
 	r.nif.SetFaults(FaultStall)
