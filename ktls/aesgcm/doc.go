@@ -21,7 +21,8 @@
 // nothing is looked up, nothing branches but on lengths. The comparison of tags is the caller's.
 //
 // A path is offered only when the CPU and the operating system have it, and it has sealed a known message right
-// (selftest.go). Where there is none, [Paths] is empty and callers use crypto/cipher.
+// (selftest.go). The 512-bit path has not run on a CPU of ours: it shares the statements that write the other two,
+// and the self-test decides where it runs. Where there is no path, [Paths] is empty and callers use crypto/cipher.
 //
 // Sources: NIST SP 800-38D (GCM); FIPS 197 (AES); S. Gueron and M. Kounavis, Intel Carry-Less Multiplication
 // Instruction and its Usage for Computing the GCM Mode, revision 2.02; S. Gueron, AES-GCM for Efficient
