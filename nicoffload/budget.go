@@ -91,13 +91,15 @@ type stalled struct {
 	window mono.Time     // when the window began
 	total  time.Duration // stalled in it
 	since  mono.Time     // when the stall under way began, or the window if later; 0: none
+	ends   mono.Time     // when its budget is there again
 	until  atomic.Int64  // the queue is saturated before this time
 }
 
-// note is told before each descriptor when the budgets will be there for it; 0: now.
+// note is told before each descriptor when the budgets will be there for it; 0: now. A thread that comes back late
+// was not stalled for longer.
 func (s *stalled) note(now, until mono.Time, count *nicCounters) {
 	if s.since != 0 {
-		d := now.Sub(s.since)
+		d := max(0, min(now, s.ends).Sub(s.since))
 		s.total += d
 		count.stalledNs.Add(uint64(d))
 		s.since = 0
@@ -108,7 +110,7 @@ func (s *stalled) note(now, until mono.Time, count *nicCounters) {
 		s.judge(now)
 	}
 	if until != 0 {
-		s.since = now
+		s.since, s.ends = now, until
 	}
 }
 

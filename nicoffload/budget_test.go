@@ -60,8 +60,9 @@ func TestSaturationHysteresis(t *testing.T) {
 	now := newRig(t, rigConfig{}).now
 	s.window = now
 	share := func(percent int) bool {
-		s.note(now, now+1, &count)
-		now = now.Add(saturationWindow * time.Duration(percent) / 100)
+		ends := now.Add(saturationWindow * time.Duration(percent) / 100)
+		s.note(now, ends, &count)
+		now = ends
 		s.note(now, 0, &count)
 		now = now.Add(saturationWindow * time.Duration(100-percent) / 100)
 		s.note(now, 0, &count)
@@ -74,6 +75,23 @@ func TestSaturationHysteresis(t *testing.T) {
 		if got := share(step.percent); got != step.want {
 			t.Errorf("step %d: stalled for %d %% of a window: saturated is %v", i, step.percent, got)
 		}
+	}
+}
+
+// A thread that had no processor for a while did not wait for the bus meanwhile.
+func TestLateThreadIsNoStall(t *testing.T) {
+	var s stalled
+	var count nicCounters
+	now := newRig(t, rigConfig{}).now
+	s.window = now
+	s.note(now, now.Add(time.Microsecond), &count)
+	now = now.Add(10 * saturationWindow)
+	s.note(now, 0, &count)
+	if s.until.Load() > int64(now) {
+		t.Error("a stall of 1 us makes the queue saturated")
+	}
+	if ns := count.stalledNs.Load(); ns != 1000 {
+		t.Errorf("stalled for %d ns, want 1000", ns)
 	}
 }
 
