@@ -97,6 +97,9 @@ func (f *compareFlags) options() (o comparison.Options, err error) {
 	if o.NIC, err = nicoffload.ParseConfig(f.NIC); err != nil {
 		return o, usagef("--nic: %w", err)
 	}
+	if f.Rounds < 1 || f.Duration <= 0 {
+		return o, usagef("--rounds and --duration must be above 0")
+	}
 	if err := o.Check(); err != nil {
 		return o, usageError{err}
 	}

@@ -76,7 +76,7 @@ func demoText(s *server, dir string, title content.DemoTitle) string {
 // shellWord quotes a path that a shell would take for more than one word.
 func shellWord(s string) string {
 	special := func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@%", r)
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@%,", r)
 	}
 	if s != "" && strings.IndexFunc(s, special) < 0 {
 		return s

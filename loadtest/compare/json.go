@@ -69,7 +69,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		TLSVersion: o.Version.String(), Cipher: o.Cipher.String(), Net: netMemory, FileBytes: o.Size,
 		Measurement: o.Duration.Seconds(), Responses: o.Responses, RTT: o.RTT.Seconds(), NIC: o.NIC.String(),
 		RoundsWanted: o.Rounds, RoundsDone: r.Rounds, SegmentBytes: segment, VerifiedEvery: verifyEvery,
-		Verdict: r.Verdict, Notes: r.Notes,
+		Cells: []jsonCell{}, Verdict: append([]string{}, r.Verdict...), Notes: r.Notes,
 	}
 	if o.Responses > 0 {
 		j.Measurement = 0

@@ -83,7 +83,7 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	if err != nil {
 		return r, err
 	}
-	kept, err := w.watch(ctx, enough)
+	kept, err := w.watch(ctx, &from, enough)
 	if err != nil {
 		return r, err
 	}
@@ -96,7 +96,7 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	if live := heapLive(); live > before {
 		r.Heap = float64(live - before)
 	}
-	return r, r.check()
+	return r, r.check(to.tally.Verified)
 }
 
 const (
@@ -141,13 +141,18 @@ func (w *world) sleep(ctx context.Context, d time.Duration, enough <-chan struct
 // lookEvery is how often memory is looked at during a measurement.
 const lookEvery = 25 * time.Millisecond
 
+const (
+	leastBytes = 1 << 20 // of a measurement, which goes on for them
+	patience   = 5 * time.Second
+)
+
 // watch lets the measurement run, and looks now and then at what the server keeps.
-func (w *world) watch(ctx context.Context, enough <-chan struct{}) (k kept, err error) {
-	end := mono.Now().Add(w.opts.Duration)
+func (w *world) watch(ctx context.Context, from *snapshot, enough <-chan struct{}) (k kept, err error) {
+	end := from.at.Add(w.opts.Duration)
 	for {
 		step := lookEvery
 		if w.opts.Responses == 0 {
-			step = min(step, end.Sub(mono.Now()))
+			step = min(step, max(end.Sub(mono.Now()), time.Millisecond))
 		}
 		if err := w.sleep(ctx, step, enough); err != nil {
 			return k, err
@@ -162,10 +167,20 @@ func (w *world) watch(ctx context.Context, enough <-chan struct{}) (k kept, err 
 			return k, nil
 		default:
 		}
-		if w.opts.Responses == 0 && mono.Now() >= end {
-			return k, nil
+		if over, err := w.over(ctx, from, end); over || err != nil {
+			return k, err
 		}
 	}
+}
+
+// over reports whether the time of a measurement is, and something has arrived in it.
+func (w *world) over(ctx context.Context, from *snapshot, end mono.Time) (bool, error) {
+	now := mono.Now()
+	if w.opts.Responses > 0 || now < end {
+		return false, nil
+	}
+	got, err := on(ctx, w.clients, func(*tcpstack.Shard) uint64 { return w.fleet.Bytes })
+	return got >= from.tally.Bytes+leastBytes || now > end.Add(patience), err
 }
 
 // kept sums looks at the send queues.
@@ -196,13 +211,13 @@ func heapLive() uint64 {
 	return m.HeapAlloc
 }
 
-// check refuses figures that would mean nothing.
-func (r *Round) check() error {
+// check refuses figures that would mean nothing. verified bytes were compared since the clients began.
+func (r *Round) check(verified uint64) error {
 	switch {
 	case r.Body == 0:
 		return errors.New("nothing arrived during the measurement: make --duration longer or --loss smaller")
-	case r.Verified == 0:
-		return errors.New("no byte could be compared during the measurement: make --duration longer")
+	case verified == 0:
+		return errors.New("no byte could be compared until the end of the measurement: make --duration longer")
 	}
 	return nil
 }
