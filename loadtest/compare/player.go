@@ -26,6 +26,9 @@ type fleet struct {
 	tally
 	limit int    // responses after which done is called; 0: none
 	done  func() // once
+
+	// next says what a player asks for after a response: the file from byte `from` on, or nothing. Nil: the whole file.
+	next func(p *player) (from int64, ok bool)
 }
 
 // A tally is what the clients have received.
@@ -230,8 +233,19 @@ func (p *player) skipped(n int64) error {
 		f.done()
 		f.done = nil
 	}
-	p.ask(0)
+	p.again()
 	return nil
+}
+
+// again asks for the next response.
+func (p *player) again() {
+	from, ok := int64(0), true
+	if next := p.fleet.next; next != nil {
+		from, ok = next(p)
+	}
+	if ok {
+		p.ask(from)
+	}
 }
 
 // buffer lends an empty buffer for a record.
