@@ -24,6 +24,7 @@ type compareFlags struct {
 	Conns    []int         `default:"64" placeholder:"N,..." help:"Connections at once (${default})."`
 	Cipher   string        `default:"aes128gcm" help:"aes128gcm, aes256gcm or chacha20 (${default})."`
 	Version  string        `name:"tls-version" default:"1.3" help:"TLS version, 1.3 or 1.2 (${default})."`
+	Net      string        `default:"memory" placeholder:"LINK" help:"memory, a cable in this process, or tun, with clients of the kernel in a network namespace of their own, which needs root (${default})."`
 	Size     size          `default:"4MiB" help:"Size of the file that is asked for again and again (${default})."`
 	Duration time.Duration `default:"500ms" help:"Length of one measurement (${default})."`
 	Rounds   int           `default:"3" help:"Measurements of each kind; the modes take turns, medians and spread are shown (${default})."`
@@ -71,7 +72,7 @@ func interrupted(ctx context.Context, err error) error {
 // options reads the flags.
 func (f *compareFlags) options() (o comparison.Options, err error) {
 	o = comparison.Options{
-		Conns: f.Conns, Size: int64(f.Size), Duration: f.Duration, Rounds: f.Rounds, RTT: f.RTT, Seed: f.Seed,
+		Conns: f.Conns, Net: f.Net, Size: int64(f.Size), Duration: f.Duration, Rounds: f.Rounds, RTT: f.RTT, Seed: f.Seed,
 	}
 	for _, s := range f.Modes {
 		m, err := ktls.ParseMode(s)

@@ -3,6 +3,7 @@ package compare
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -39,18 +40,35 @@ func (w *world) join(ctx context.Context) error {
 	if w.mode == ktls.ModeOff {
 		port = 80
 	}
-	nc, err := w.clients.DialFrom(ctx, netip.AddrPortFrom(clientAddr, 0), netip.AddrPortFrom(serverAddr, port))
+	nc, err := w.dial(ctx, netip.AddrPortFrom(w.addr, port))
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	p := &player{fleet: &w.fleet}
 	if w.mode != ktls.ModeOff {
 		if p.send, p.recv, err = shake(ctx, nc, w.opts.Version, w.opts.Cipher); err != nil {
+			nc.Close() //nolint:errcheck // it has failed already
 			return err
 		}
 	}
+	if w.kernel != nil {
+		w.kernel.enter(p, nc)
+		return nil
+	}
+	return w.detach(ctx, p, nc.(*tcpstack.NetConn))
+}
+
+func (w *world) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if w.kernel != nil {
+		return w.kernel.ns.dial(ctx, to)
+	}
+	return w.clients.DialFrom(ctx, netip.AddrPortFrom(clientAddr, 0), to)
+}
+
+// detach makes a connection of the clients' stack a player.
+func (w *world) detach(ctx context.Context, p *player, nc *tcpstack.NetConn) error {
 	joined := make(chan error, 1)
-	nc.(*tcpstack.NetConn).Detach(func(c *tcpstack.Conn, left []byte) {
+	nc.Detach(func(c *tcpstack.Conn, left []byte) {
 		c.SetHandler(p)
 		p.conn = c
 		w.fleet.ready = append(w.fleet.ready, p)

@@ -66,7 +66,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	o := &r.Options
 	j := jsonReport{
 		Command: r.Command, When: r.When, Machine: r.Machine.json(),
-		TLSVersion: o.Version.String(), Cipher: o.Cipher.String(), Net: netMemory, FileBytes: o.Size,
+		TLSVersion: o.Version.String(), Cipher: o.Cipher.String(), Net: o.Net, FileBytes: o.Size,
 		Measurement: o.Duration.Seconds(), Responses: o.Responses, RTT: o.RTT.Seconds(), NIC: o.NIC.String(),
 		RoundsWanted: o.Rounds, RoundsDone: r.Rounds, SegmentBytes: segment, VerifiedEvery: verifyEvery,
 		Cells: []jsonCell{}, Verdict: append([]string{}, r.Verdict...), Notes: r.Notes,

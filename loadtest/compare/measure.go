@@ -49,10 +49,9 @@ func (w *world) snap(ctx context.Context) (s snapshot, err error) {
 	for _, st := range w.nic.Stats() {
 		s.adapter[st.Name] = st.Value
 	}
-	s.tally, err = on(ctx, w.clients, func(*tcpstack.Shard) tally {
-		t := w.fleet.tally
-		t.Waits = slices.Clone(t.Waits)
-		return t
+	err = w.withFleet(ctx, func(f *fleet) {
+		s.tally = f.tally
+		s.tally.Waits = slices.Clone(f.Waits)
 	})
 	return s, err
 }
@@ -67,11 +66,7 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	}
 	defer w.close()
 	enough := make(chan struct{})
-	if _, err := on(ctx, w.clients, func(*tcpstack.Shard) any {
-		w.fleet.limit, w.fleet.done = s.opts.Responses, func() { close(enough) }
-		w.fleet.start()
-		return nil
-	}); err != nil {
+	if err := w.begin(ctx, s.opts.Responses, func() { close(enough) }); err != nil {
 		return r, err
 	}
 	if s.opts.Responses == 0 {
@@ -99,6 +94,20 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	return r, r.check(to.tally.Verified)
 }
 
+// begin lets all connections ask for something. enough is called after so many responses, unless that is 0.
+func (w *world) begin(ctx context.Context, responses int, enough func()) error {
+	err := w.withFleet(ctx, func(f *fleet) {
+		f.limit, f.done = responses, enough
+		if w.kernel == nil {
+			f.start()
+		}
+	})
+	if w.kernel != nil && err == nil {
+		w.kernel.start(w)
+	}
+	return err
+}
+
 const (
 	warmUpLeast = 100 * time.Millisecond // and eight round trips
 	warmUpMost  = 3 * time.Second
@@ -114,7 +123,7 @@ func (w *world) warmUp(ctx context.Context, conns int) error {
 		if err := w.sleep(ctx, step, nil); err != nil {
 			return err
 		}
-		got, err := on(ctx, w.clients, func(*tcpstack.Shard) uint64 { return w.fleet.Bytes })
+		got, err := w.received(ctx)
 		if err != nil || got >= uint64(max(warmBytes, conns*warmPerConn)) || mono.Now().Sub(begun) > warmUpMost {
 			return err
 		}
@@ -179,7 +188,7 @@ func (w *world) over(ctx context.Context, from *snapshot, end mono.Time) (bool, 
 	if w.opts.Responses > 0 || now < end {
 		return false, nil
 	}
-	got, err := on(ctx, w.clients, func(*tcpstack.Shard) uint64 { return w.fleet.Bytes })
+	got, err := w.received(ctx)
 	return got >= from.tally.Bytes+leastBytes || now > end.Add(patience), err
 }
 

@@ -16,6 +16,7 @@ type Options struct {
 	Conns    []int         // connections at once; nil: 64
 	Cipher   Cipher        // of TLS
 	Version  ktls.Version  // 0: TLS 1.3
+	Net      string        // NetMemory or NetTUN; "": NetMemory
 	Size     int64         // of the file, bytes; 0: 4 MiB
 	Duration time.Duration // of one measurement; 0: 500 ms
 	Rounds   int           // measurements of each cell; 0: 3
@@ -38,8 +39,11 @@ type Progress struct {
 	Cell        Key
 }
 
-// netMemory is the name of the cable in this process.
-const netMemory = "memory"
+// The links between the server and its clients.
+const (
+	NetMemory = "memory" // a cable in this process, and the stack's own clients
+	NetTUN    = "tun"    // a TUN, and the kernel's clients; needs root
+)
 
 const (
 	maxConns = 16 << 10 // a stack's ephemeral ports hold twice as many
@@ -59,6 +63,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Version == 0 {
 		o.Version = ktls.TLS13
+	}
+	if o.Net == "" {
+		o.Net = NetMemory
 	}
 	if o.Size == 0 {
 		o.Size = 4 << 20
@@ -83,6 +90,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("connections are from 1 to %d", maxConns)
 	}
 	switch {
+	case o.Net != NetMemory && o.Net != NetTUN:
+		return fmt.Errorf("unknown link %q between server and clients: use memory or tun", o.Net)
 	case o.Size < minSize || o.Size > maxSize:
 		return fmt.Errorf("the size of the file is from 64KiB to 1GiB")
 	case o.Duration < 10*time.Millisecond:
@@ -93,6 +102,11 @@ func (o *Options) check() error {
 		return fmt.Errorf("the round trip is from 0 to 2s")
 	}
 	return nil
+}
+
+// badWire reports whether any cell wants a wire that loses or delays.
+func (o *Options) badWire() bool {
+	return o.RTT > 0 || slices.ContainsFunc(o.Loss, func(p float64) bool { return p > 0 })
 }
 
 // keys lists the cells of one round in the order in which they are measured: the modes next to each other.

@@ -40,10 +40,11 @@ type tally struct {
 
 // A player asks for the file over one connection, again and again.
 type player struct {
-	fleet *fleet
-	conn  *tcpstack.Conn
-	send  *direction // nil: plain HTTP
-	recv  *direction
+	fleet  *fleet
+	conn   *tcpstack.Conn
+	kernel *kernelConn // instead of conn, where clients are the kernel's
+	send   *direction  // nil: plain HTTP
+	recv   *direction
 
 	head   [headerLen]byte // of the record that is coming
 	headN  int
@@ -69,11 +70,7 @@ const (
 // Readable implements tcpstack.Handler.
 func (p *player) Readable(c *tcpstack.Conn) {
 	for b := c.Peek(); len(b) > 0; b = c.Peek() {
-		if !p.answer {
-			p.answer = true
-			p.fleet.Waits = append(p.fleet.Waits, c.Now().Sub(p.asked))
-		}
-		n, err := p.take(b)
+		n, err := p.received(b, c.Now())
 		if err != nil {
 			p.fail(err)
 			return
@@ -83,6 +80,15 @@ func (p *player) Readable(c *tcpstack.Conn) {
 	if c.EOF() {
 		p.fail(fmt.Errorf("the server closed a connection with %d bytes of a response to come", p.want))
 	}
+}
+
+// received consumes bytes that came at the given time, all of b at most.
+func (p *player) received(b []byte, now mono.Time) (n int, err error) {
+	if !p.answer {
+		p.answer = true
+		p.fleet.Waits = append(p.fleet.Waits, now.Sub(p.asked))
+	}
+	return p.take(b)
 }
 
 // Writable implements tcpstack.Handler.
@@ -114,6 +120,15 @@ func (p *player) ask(from int64) {
 	p.verify = f.begun%verifyEvery == 0
 	f.begun++
 	p.state, p.off, p.want, p.answer, p.lines = inHead, from, int64(len(f.file))-from, false, p.lines[:0]
+	p.write(req)
+}
+
+// write sends a request.
+func (p *player) write(req []byte) {
+	if k := p.kernel; k != nil {
+		p.asked, k.out = k.now, append(k.out, req...)
+		return
+	}
 	p.asked = p.conn.Now()
 	p.conn.Append(stream.Bytes(req))
 }

@@ -134,6 +134,9 @@ func (o *Options) describe() string {
 		text = fmt.Sprintf("%v, %v, %.4g MiB per response, %d responses per measurement, medians of %d",
 			o.Version, o.Cipher, float64(o.Size)/(1<<20), o.Responses, o.Rounds)
 	}
+	if o.Net == NetTUN {
+		text += ", kernel clients over a TUN"
+	}
 	if o.RTT > 0 {
 		text += fmt.Sprintf(", round trip %v", o.RTT)
 	}
@@ -183,6 +186,13 @@ func (o *Options) notes() []string {
 		"Clients, adapter and server share this machine's cores: goodput is what all of them together reach, CPU per GB is what the server costs.",
 		fmt.Sprintf("One response in %d was opened and compared with the file byte for byte, and the first record of each; of the others the records' headers were followed.", verifyEvery),
 		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is 1 + p(r-s)/s for loss p, records of r bytes and segments of s, if the adapter sealed everything. Retained is what a byte in the send queue costs beside a reference to its page.",
+	}
+	if o.Net == NetTUN {
+		text := "Over a TUN the adapter's thread runs the kernel's side of the TUN too, and with it a part of the clients' TCP: NIC CPU is more than the adapter."
+		if o.badWire() {
+			text += " The wire that loses stands there as well, and cuts superframes into packets."
+		}
+		list = append(list, text)
 	}
 	if clockRate() > 0 {
 		list = append(list, fmt.Sprintf("Cycles are reference cycles: host CPU seconds times the clock of %.3f GHz that the CPU names.", clockRate()/1e9))

@@ -75,9 +75,11 @@ type world struct {
 	*stage
 	mode    ktls.Mode
 	nic     *nicoffload.Interface
-	wire    *fault.Interface
+	wire    *fault.Interface // nil: a good one
 	server  *tcpstack.Stack
-	clients *tcpstack.Stack
+	addr    netip.Addr      // the server's
+	clients *tcpstack.Stack // nil: they are the kernel's
+	kernel  *kernelClients  // nil: they are the stack's
 	origin  *origin.Server
 	fleet   fleet
 
@@ -106,21 +108,39 @@ func (s *stage) newWorld(ctx context.Context, k Key) (*world, error) {
 	return w, nil
 }
 
-// lay makes the cable: the adapter at the server's end, the bad wire at the clients'.
-func (w *world) lay(k Key) (err error) {
-	a, b := memory.New(memory.Config{TSO: true, RingBytes: 4 << 20, RingFrames: 4096})
-	w.closers = append(w.closers, a.Close)
-	if w.nic, err = nicoffload.New(a, w.opts.NIC); err != nil {
+// lay makes the link between the server and its clients, with the adapter at the server's end.
+func (w *world) lay(k Key) error {
+	lay := w.layCable
+	if w.opts.Net == NetTUN {
+		lay = func(k Key) (link.Interface, error) { return w.layTUN(k.Loss) }
+	}
+	end, err := lay(k)
+	if err != nil {
+		return err
+	}
+	if w.nic, err = nicoffload.New(end, w.opts.NIC); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.nic.Close)
-	// The wire is as bad as it may be, or perfect, but always a wire: packets cross one by one at every loss rate.
-	w.wire = fault.New(b, fault.Config{Loss: k.Loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
-	if w.server, err = newStack(serverAddr, 16<<10, w.nic); err != nil {
-		return err
-	}
-	w.clients, err = newStack(clientAddr, window(k.Conns, w.opts.RTT), w.wire)
+	w.server, err = newStack(w.addr, 16<<10, w.nic)
 	return err
+}
+
+// layCable makes a cable in memory, with the bad wire at the clients' end. The wire is as bad as it may be, or
+// perfect, but always a wire: packets cross one by one at every loss rate.
+func (w *world) layCable(k Key) (link.Interface, error) {
+	a, b := memory.New(memory.Config{TSO: true, RingBytes: 4 << 20, RingFrames: 4096})
+	w.closers = append(w.closers, a.Close)
+	w.addr = serverAddr
+	clients, err := newStack(clientAddr, window(k.Conns, w.opts.RTT), w.spoil(b, k.Loss))
+	w.clients = clients
+	return a, err
+}
+
+// spoil puts the bad wire before an interface.
+func (w *world) spoil(nif link.Interface, loss float64) link.Interface {
+	w.wire = fault.New(nif, fault.Config{Loss: loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
+	return w.wire
 }
 
 // window is what each client offers, bytes. All together they let a few MiB queue on the wire beyond what 2 GB/s need:
@@ -153,7 +173,7 @@ func (w *world) serve() error {
 		if w.origin, err = origin.New(opts); err != nil {
 			return err
 		}
-		return w.origin.ServeHTTP(w.server, netip.AddrPortFrom(serverAddr, 80))
+		return w.origin.ServeHTTP(w.server, netip.AddrPortFrom(w.addr, 80))
 	}
 	// No session tickets: nothing then comes between the handshake and the first response.
 	opts.TLS = &ktls.ServerConfig{Certs: w.certs, TicketRotation: -1}
@@ -161,12 +181,15 @@ func (w *world) serve() error {
 	if w.origin, err = origin.New(opts); err != nil {
 		return err
 	}
-	return w.origin.ServeHTTPS(w.server, netip.AddrPortFrom(serverAddr, 443))
+	return w.origin.ServeHTTPS(w.server, netip.AddrPortFrom(w.addr, 443))
 }
 
 // run starts both stacks.
 func (w *world) run(ctx context.Context) {
 	for _, st := range []*tcpstack.Stack{w.server, w.clients} {
+		if st == nil {
+			continue
+		}
 		w.running.Go(func() {
 			if err := st.Run(ctx); err != nil && ctx.Err() == nil {
 				w.fail(fmt.Errorf("the link failed: %w", err))
@@ -186,10 +209,31 @@ func (w *world) fail(err error) {
 // close takes the world apart: first who uses things, then the things.
 func (w *world) close() {
 	w.die()
+	if w.kernel != nil {
+		w.kernel.close()
+	}
 	w.running.Wait()
 	for i := len(w.closers) - 1; i >= 0; i-- {
 		w.closers[i]() //nolint:errcheck // nobody is left to act on it
 	}
+}
+
+// withFleet runs f where the fleet may be touched.
+func (w *world) withFleet(ctx context.Context, f func(*fleet)) error {
+	if w.kernel != nil {
+		w.kernel.mu.Lock()
+		defer w.kernel.mu.Unlock()
+		f(&w.fleet)
+		return ctx.Err()
+	}
+	_, err := on(ctx, w.clients, func(*tcpstack.Shard) any { f(&w.fleet); return nil })
+	return err
+}
+
+// received is how many bytes of bodies all clients have.
+func (w *world) received(ctx context.Context) (n uint64, err error) {
+	err = w.withFleet(ctx, func(f *fleet) { n = f.Bytes })
+	return n, err
 }
 
 // on runs f on the only shard of a stack and waits for it.
