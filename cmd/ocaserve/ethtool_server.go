@@ -115,9 +115,9 @@ func nicFeatures(nic *nicoffload.Interface) (list []ethFeature) {
 }
 
 func driverInfo(nic *nicoffload.Interface, cfg *nicoffload.Config) *ethDriverInfo {
-	bus := "emulated, no limit"
+	bus := "emulated"
 	if cfg.Bus > 0 {
-		bus = fmt.Sprintf("emulated, %v", cfg.Bus)
+		bus = fmt.Sprintf("emulated, of %v", cfg.Bus)
 	}
 	return &ethDriverInfo{
 		Driver: "ocaserve-nic (emulated)", Version: moduleVersion(), Bus: bus,

@@ -63,7 +63,7 @@ func TestEthtool(t *testing.T) {
 		{"-G tx", "-G: a number is missing; write such as: -G tx 512 rx 512"},
 		{"-G tx none", "-G: tx none: write a number of descriptors above 0"},
 		{"-G up 4", `-G: "up" is no ring; there are tx and rx`},
-		{"-i", "driver: ocaserve-nic (emulated)\n|bus-info: emulated, |queues: 2\nconfig: contexts=64,|depth=256|faults: none\n"},
+		{"-i", "driver: ocaserve-nic (emulated)\n|bus-info: emulated, of |queues: 2\nconfig: contexts=64,|depth=256|faults: none\n"},
 		{"-i other0", "no interface other0 here; the server's is memory-a"},
 		{"-k -S", "one of -k, -K, -S, -g, -G and -i at a time"},
 	} {
