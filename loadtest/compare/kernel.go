@@ -107,14 +107,13 @@ func (k *kernelClients) start(w *world) {
 	w.fleet.start()
 	for _, p := range w.fleet.ready {
 		w.running.Go(func() {
-			if err := k.pump(p); err != nil {
-				w.fail(fmt.Errorf("client %v: %w", p.kernel.LocalAddr(), err))
-			}
+			w.fail(fmt.Errorf("client %v: %w", p.kernel.LocalAddr(), k.pump(p)))
 		})
 	}
 }
 
-// pump is a connection's loop: write what was asked, read what comes.
+// pump is a connection's loop: write what was asked, read what comes. It ends with an error, be it that the
+// connection was closed.
 func (k *kernelClients) pump(p *player) error {
 	c, buf := p.kernel, make([]byte, 64<<10)
 	for {

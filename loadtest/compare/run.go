@@ -25,7 +25,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	when := time.Now()
 	rounds, err := s.rounds(ctx)
 	if len(rounds) == 0 {
-		return nil, errors.Join(ErrNothing, err)
+		return nil, fmt.Errorf("%w: %w", ErrNothing, err)
 	}
 	r := newReport(&opts, rounds)
 	r.When = when
