@@ -191,7 +191,7 @@ func (r *Report) redma(n int) template.HTML {
 	if len(cells) == 0 {
 		return ""
 	}
-	const height, bottom, top = 250.0, 206.0, 16.0
+	const height, bottom, top = 300.0, 256.0, 16.0
 	cv := &canvas{width: chartWidth, height: height, title: "Bytes fetched over the bus for each byte sent, against loss"}
 	last := cells[len(cells)-1]
 	most := max(last.Loss, 0.01) * 1.15
@@ -216,14 +216,14 @@ func (r *Report) redma(n int) template.HTML {
 	return cv.html()
 }
 
-// fetched draws one measured point with its spread, and how much the adapter sealed.
+// fetched draws one measured point with its spread, and how much the adapter sealed if that is not all.
 func (c *canvas) fetched(cell *Cell, x, y func(float64) float64) {
 	s := cell.Figures[ReDMA]
 	c.line(x(cell.Loss), y(s.Min), x(cell.Loss), y(s.Max), "whisker")
 	text := fmt.Sprintf("%.0f%% by NIC", 100*cell.Median(Offloaded))
 	c.circle(x(cell.Loss), y(s.Median), 5, "dot nic", fmt.Sprintf("loss %s: factor %.3f, %s", percent(cell.Loss), s.Median, text))
-	if cell.Loss > 0 {
-		c.text(x(cell.Loss)+8, y(s.Median)+14, "start", "value", text)
+	if cell.Median(Offloaded) < 0.995 {
+		c.text(x(cell.Loss)+9, y(s.Median)+4, "start", "value", text)
 	}
 }
 

@@ -69,6 +69,9 @@ func (w *row) spread(c *Cell) string {
 // WriteTable prints medians with their spread, and the verdict.
 func (r *Report) WriteTable(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s\n", r.Options.describe(), r.Machine.describe())
+	if done, planned := r.Done(), r.Planned(); done < planned {
+		fmt.Fprintf(w, "not finished: %d of %d measurements\n", done, planned)
+	}
 	r.groups(func(conns int, loss float64, cells []*Cell) {
 		fmt.Fprintf(w, "\n%s, loss %s\n", connections(conns), percent(loss))
 		writeGroup(w, cells)
