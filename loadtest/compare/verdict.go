@@ -97,8 +97,12 @@ func (r *Report) price(n int) string {
 		return ""
 	}
 	of := func(c *Cell) float64 { return c.Median(HostCPU) - off.Median(HostCPU) }
-	return fmt.Sprintf("%s, %s packets lost: sealing costs the host %.3f s/GB inline, above mode off, and %.3f s/GB in mode nic; the adapter spends %.3f s/GB more than in mode off.",
-		connections(n), percent(loss), of(inline), of(nic), nic.Median(NICCPU)-off.Median(NICCPU))
+	left := fmt.Sprintf("%.3f s/GB", of(nic))
+	if share, sure := against(off, nic, HostCPU); !sure || share <= 0 {
+		left = "nothing that all rounds show"
+	}
+	return fmt.Sprintf("%s, %s packets lost: sealing costs the host %.3f s/GB inline, above mode off, and %s in mode nic; the adapter spends %.3f s/GB more than in mode off.",
+		connections(n), percent(loss), of(inline), left, nic.Median(NICCPU)-off.Median(NICCPU))
 }
 
 // wins says which mode has the least of a metric.

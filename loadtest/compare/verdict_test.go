@@ -83,6 +83,13 @@ func TestVerdict(t *testing.T) {
 			want: []string{"sealing costs the host 0.300 s/GB inline, above mode off, and 0.050 s/GB in mode nic; the adapter spends 0.300 s/GB more"},
 		},
 		{
+			name: "an adapter that takes all of it away",
+			cells: []fake{
+				{mode: ktls.ModeOff, host: flat(0.2), nic: flat(0.1)}, inline(0, 0.5), nic(0, 0.21, 0.19, 0.18),
+			},
+			want: []string{"above mode off, and nothing that all rounds show in mode nic"},
+		},
+		{
 			name:  "it stops paying",
 			cells: []fake{inline(0, 0.5), nic(0, 0.3), inline(0.01, 0.5), nic(0.01, 0.6)},
 			want: []string{
