@@ -99,7 +99,7 @@ func (r *Report) price(n int) string {
 	of := func(c *Cell) float64 { return c.Median(HostCPU) - off.Median(HostCPU) }
 	left := fmt.Sprintf("%.3f s/GB", of(nic))
 	if share, sure := against(off, nic, HostCPU); !sure || share <= 0 {
-		left = "nothing that all rounds show"
+		left = "nothing that the rounds agree on"
 	}
 	return fmt.Sprintf("%s, %s packets lost: sealing costs the host %.3f s/GB inline, above mode off, and %s in mode nic; the adapter spends %.3f s/GB more than in mode off.",
 		connections(n), percent(loss), of(inline), left, nic.Median(NICCPU)-off.Median(NICCPU))
@@ -131,8 +131,8 @@ func runnerUp(cells []*Cell, first *Cell, key string) *Cell {
 // whole is a share in whole percents.
 func whole(share float64) string { return fmt.Sprintf("%d%%", int(math.Round(100*share))) }
 
-// against is how much less a has than b of a metric, as a share: the median of the rounds. agreed says that all
-// rounds have the same sign.
+// against is how much less a has than b of a metric, as a share: the median of the rounds. agreed says that the
+// rounds have the same sign, but for one in five.
 func against(a, b *Cell, key string) (saved float64, agreed bool) {
 	at := slices.IndexFunc(metrics, func(m metric) bool { return m.key == key })
 	var values []float64
@@ -140,7 +140,12 @@ func against(a, b *Cell, key string) (saved float64, agreed bool) {
 		values = append(values, 1-metrics[at].of(&a.Rounds[i])/metrics[at].of(&b.Rounds[i]))
 	}
 	s, ok := spreadOf(values)
-	return s.Median, ok && s.Min*s.Max > 0
+	if !ok {
+		return 0, false
+	}
+	slices.Sort(values)
+	n, dissent := len(values), len(values)/5
+	return s.Median, values[dissent] > 0 || values[n-1-dissent] < 0
 }
 
 // A pay is what the adapter saves of the host's processor time against inline at one loss rate.
@@ -148,7 +153,7 @@ type pay struct {
 	loss  float64
 	nic   *Cell
 	saved float64 // share; below 0: it costs more
-	sure  bool    // all rounds agree
+	sure  bool    // the rounds agree
 }
 
 // pays lists them, ascending by loss.

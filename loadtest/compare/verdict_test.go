@@ -87,7 +87,7 @@ func TestVerdict(t *testing.T) {
 			cells: []fake{
 				{mode: ktls.ModeOff, host: flat(0.2), nic: flat(0.1)}, inline(0, 0.5), nic(0, 0.21, 0.19, 0.18),
 			},
-			want: []string{"above mode off, and nothing that all rounds show in mode nic"},
+			want: []string{"above mode off, and nothing that the rounds agree on in mode nic"},
 		},
 		{
 			name:  "it stops paying",
@@ -108,6 +108,15 @@ func TestVerdict(t *testing.T) {
 			cells: []fake{inline(0, 0.5), nic(0, 0.4, 0.45, 0.55)},
 			want:  []string{"nic or inline takes the least CPU of the host (0.450 and 0.500 s/GB, the rounds disagree)", "At 0% it is undecided"},
 			not:   []string{"It pays"},
+		},
+		{
+			name: "one round of five does not decide",
+			cells: []fake{
+				{mode: ktls.ModeInline, host: []float64{0.5, 0.5, 0.5, 0.5, 0.5}, nic: []float64{0, 0, 0, 0, 0}},
+				{mode: ktls.ModeNIC, host: []float64{0.3, 0.3, 0.6, 0.3, 0.3}, nic: []float64{0, 0, 0, 0, 0}, offloaded: 1},
+			},
+			want: []string{"40% at 0%. It pays"},
+			not:  []string{"disagree"},
 		},
 		{
 			name: "noise that both have in one round does not hide what they differ by",
