@@ -68,7 +68,7 @@ type Spread struct {
 
 // spreadOf is the spread of what is known; ok is false if nothing is.
 func spreadOf(values []float64) (s Spread, ok bool) {
-	values = slices.DeleteFunc(values, math.IsNaN)
+	values = slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	n := len(values)
 	if n == 0 {
 		return s, false
