@@ -168,7 +168,10 @@ func (w *world) serve() error {
 		return err
 	}
 	w.closers = append(w.closers, pages.Close)
-	opts := origin.Options{Catalogue: catalogue, Cache: pages, Wall: time.Now, Mode: w.mode}
+	// The first connections wait for as long as the handshakes of all others take.
+	opts := origin.Options{
+		Catalogue: catalogue, Cache: pages, Wall: time.Now, Mode: w.mode, HeadTimeout: time.Hour, IdleTimeout: time.Hour,
+	}
 	if w.mode == ktls.ModeOff {
 		if w.origin, err = origin.New(opts); err != nil {
 			return err
