@@ -130,8 +130,9 @@ func (w *world) lay(bad fault.Config) (err error) {
 	return err
 }
 
+// newStack makes an end. BBR does not take every loss for congestion: with others a bad wire takes ten times as long.
 func newStack(addrs []netip.Addr, nif link.Interface) (*tcpstack.Stack, error) {
-	return tcpstack.New(tcpstack.Config{Addrs: addrs}, nif.Queues())
+	return tcpstack.New(tcpstack.Config{Addrs: addrs, Congestion: "bbr"}, nif.Queues())
 }
 
 // serve makes the origin, which leaves records to the adapter while that takes them.
