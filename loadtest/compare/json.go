@@ -27,6 +27,7 @@ type (
 		VerifiedEvery int         `json:"one_response_verified_in"`
 		Cells         []jsonCell  `json:"cells"`
 		Verdict       []string    `json:"verdict"`
+		Warnings      []string    `json:"warnings"`
 		Notes         []string    `json:"notes"`
 	}
 	jsonMachine struct {
@@ -69,7 +70,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		TLSVersion: o.Version.String(), Cipher: o.Cipher.String(), Net: o.Net, FileBytes: o.Size,
 		Measurement: o.Duration.Seconds(), Responses: o.Responses, RTT: o.RTT.Seconds(), NIC: o.NIC.String(),
 		RoundsWanted: o.Rounds, RoundsDone: r.Rounds, SegmentBytes: segment, VerifiedEvery: verifyEvery,
-		Cells: []jsonCell{}, Verdict: append([]string{}, r.Verdict...), Notes: r.Notes,
+		Cells: []jsonCell{}, Verdict: append([]string{}, r.Verdict...), Warnings: append([]string{}, r.Warnings...), Notes: r.Notes,
 	}
 	if o.Responses > 0 {
 		j.Measurement = 0

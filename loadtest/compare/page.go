@@ -26,6 +26,7 @@ type pageData struct {
 	Setup    string
 	Machine  string
 	Progress string // how much was measured, if not all
+	Warnings []string
 	Verdict  []string
 	Notes    []string
 	Sections []section
@@ -70,7 +71,7 @@ type pageCell struct{ Median, Spread string }
 func (r *Report) WriteHTML(w io.Writer) error {
 	d := pageData{
 		CSS: template.CSS(pageCSS), Command: r.Command, When: r.When.Format("2 January 2006, 15:04 MST"),
-		Setup: r.Options.describe(), Machine: r.Machine.describe(), Verdict: r.Verdict, Notes: r.Notes,
+		Setup: r.Options.describe(), Machine: r.Machine.describe(), Warnings: r.Warnings, Verdict: r.Verdict, Notes: r.Notes,
 	}
 	if done, planned := r.Done(), r.Planned(); done < planned {
 		d.Progress = fmt.Sprintf("%d of %d measurements", done, planned)

@@ -32,6 +32,7 @@ func example() *Report {
 	r := fakeReport(3, append(all(0, 1, 0.5, 0.3), all(0.01, 1.2, 0.6, 0.7)...)...)
 	r.Command, r.When = "made-up figures <of a test>", time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	r.Machine = Machine{CPU: "no machine", Cores: 2, System: "none", Go: "go"}
+	r.Warnings = []string{"These figures are made up."}
 	r.Notes = []string{"Nothing of this was measured."}
 	return r
 }
@@ -111,7 +112,7 @@ func TestTable(t *testing.T) {
 	example().WriteTable(&b)
 	for _, want := range []string{
 		"8 connections, loss 1%", "host CPU      s/GB      0.200 0.190..0.220", "sealed by NIC %           0.0",
-		"It stops paying", "Nothing of this was measured.",
+		"It stops paying", "These figures are made up.", "Nothing of this was measured.",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table has no %q", want)

@@ -114,7 +114,8 @@ type Report struct {
 	Cells   []Cell
 	Rounds  int // that were complete, of Options.Rounds
 	Verdict []string
-	Notes   []string // what must be known to read the figures
+	// Warnings are what makes these figures worse than they might be, Notes what must be known to read any.
+	Warnings, Notes []string
 }
 
 // newReport gathers rounds into cells, in the order of the options' keys.
@@ -135,7 +136,7 @@ func newReport(o *Options, rounds []Round) *Report {
 	if n := len(o.keys()); n > 0 {
 		r.Rounds = len(rounds) / n
 	}
-	r.Notes = slices.Concat(r.busy(), r.scanty(), o.notes())
+	r.Warnings, r.Notes = append(r.busy(), r.scanty()...), o.notes()
 	r.Verdict = verdict(r)
 	return r
 }

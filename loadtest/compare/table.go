@@ -77,6 +77,9 @@ func (r *Report) WriteTable(w io.Writer) {
 		writeGroup(w, cells)
 	})
 	fmt.Fprintln(w)
+	for _, n := range r.Warnings {
+		fmt.Fprintln(w, fold(n, "", 100))
+	}
 	for _, v := range r.Verdict {
 		fmt.Fprintln(w, fold(v, "", 100))
 	}
