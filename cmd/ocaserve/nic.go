@@ -55,15 +55,9 @@ func (o *openedLink) sealer() func(*tcpstack.Shard) offload.NIC {
 	return func(sh *tcpstack.Shard) offload.NIC { return queues[sh.ID()].(offload.NIC) }
 }
 
-// sealWords say who seals, where that is not the program as it always does.
-func sealWords(mode string) string {
-	switch mode {
-	case "nic":
-		return "; TLS nic: an emulated NIC seals"
-	case "user":
-		return "; TLS user: sealed before TCP and kept"
-	}
-	return ""
+// sealWords say who seals in a mode.
+var sealWords = map[string]string{
+	"user": "sealed before TCP, as SSL_write does", "inline": "sealed as bytes leave", "nic": "an emulated NIC seals",
 }
 
 // errNoNIC is the answer of a server without an adapter.

@@ -299,7 +299,8 @@ func (s *server) tlsLine() string {
 	if s.selfSigned == "" {
 		from = strings.Join(s.opts.tls.Cert, ", ")
 	}
-	return fmt.Sprintf("%s, TLS %s and later, certificate %s", s.opts.tls.TLS, s.opts.tls.Min, from)
+	mode := s.opts.tls.TLS
+	return fmt.Sprintf("%s (%s), TLS %s and later, certificate %s", mode, sealWords[mode], s.opts.tls.Min, from)
 }
 
 // summary is serve's one line.
@@ -313,7 +314,7 @@ func (s *server) summary() string {
 	why := s.why + s.link.note
 	text := fmt.Sprintf("serving %s at %s over %s (%s)", s.opts.dir, strings.Join(urls, " and "), s.linkLine(), why)
 	if s.https != portOff {
-		text += sealWords(s.opts.tls.TLS)
+		text += fmt.Sprintf("; TLS %s: %s", s.opts.tls.TLS, sealWords[s.opts.tls.TLS])
 	}
 	if s.selfSigned != "" {
 		text += "; self-signed certificate in " + s.selfSigned
