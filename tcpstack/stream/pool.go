@@ -122,25 +122,48 @@ func (p *BlockPool) putStrays(s *strays) {
 
 const (
 	minArray   = 8  // entries in the smallest array
-	numClasses = 8  // classes of 8, 16, ... 1024 entries; larger arrays are left to the collector
+	numClasses = 16 // classes of 8, 12, 16, 24, ... 1024, 1536 entries; larger arrays are left to the collector
 	keepArrays = 64 // arrays kept per class
 )
 
-// arrays are free lists of slices whose lengths are powers of two. Every free slice is all zero, so that
-// it keeps nothing alive.
+// arrays are free lists of slices whose lengths are powers of two, or half as much again. Every free slice is all
+// zero, so that it keeps nothing alive.
 type arrays[T any] struct {
 	free [numClasses][][]T
 }
 
-// class returns the index of the free list for n entries, n a power of two >= minArray.
-func class(n int) int { return bits.Len(uint(n)/minArray) - 1 }
+// class returns the index of the free list for n entries, a length that get or fit returns.
+func class(n int) int {
+	octave := bits.Len(uint(n)/minArray) - 1
+	if n > minArray<<octave {
+		return 2*octave + 1
+	}
+	return 2 * octave
+}
 
 // get returns a zeroed slice of at least n entries, its length a power of two.
-func (a *arrays[T]) get(n int) []T {
+func (a *arrays[T]) get(n int) []T { return a.take(powerFor(n)) }
+
+// fit is get, less wasteful: the length may be one and a half times a power of two.
+func (a *arrays[T]) fit(n int) []T {
+	size := powerFor(n)
+	if less := size / 4 * 3; less >= n && less > minArray {
+		size = less
+	}
+	return a.take(size)
+}
+
+// powerFor is the least power of two that is at least n and minArray.
+func powerFor(n int) int {
 	size := minArray
 	for size < n {
 		size *= 2
 	}
+	return size
+}
+
+// take returns a zeroed slice of size entries.
+func (a *arrays[T]) take(size int) []T {
 	c := class(size)
 	if c >= numClasses || len(a.free[c]) == 0 {
 		return make([]T, size)
@@ -152,7 +175,7 @@ func (a *arrays[T]) get(n int) []T {
 	return s
 }
 
-// put takes back a slice that get returned; its entries must be zero again.
+// put takes back a slice that get or fit returned; its entries must be zero again.
 func (a *arrays[T]) put(s []T) {
 	if len(s) == 0 {
 		return

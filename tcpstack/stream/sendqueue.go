@@ -16,7 +16,7 @@ const queuedSize = 24
 // its length. An empty queue holds no memory beside the struct.
 type SendQueue struct {
 	pool  *BlockPool
-	ring  []queued // length zero or a power of two
+	ring  []queued // as long as arrays.fit makes it, or empty
 	head  uint32   // index in ring of the first span
 	n     uint32   // spans in the ring
 	start int64    // first byte not yet acknowledged
@@ -40,7 +40,15 @@ func (q *SendQueue) Spans() int { return int(q.n) }
 
 // at returns the i-th span of the queue.
 func (q *SendQueue) at(i uint32) *queued {
-	return &q.ring[(q.head+i)&uint32(len(q.ring)-1)]
+	return &q.ring[q.wrap(q.head+i)]
+}
+
+// wrap takes an index past the end of the ring, by less than its length, to its beginning.
+func (q *SendQueue) wrap(i uint32) uint32 {
+	if n := uint32(len(q.ring)); i >= n {
+		return i - n
+	}
+	return i
 }
 
 // Append takes over s as the next bytes of the stream. An empty span is released at once.
@@ -59,9 +67,9 @@ func (q *SendQueue) Append(s Span) {
 	q.end += int64(n)
 }
 
-// grow moves the spans to a ring of twice the size.
+// grow moves the spans to the next larger ring. It is tight: rings are most of what a queue of references holds.
 func (q *SendQueue) grow() {
-	ring := q.pool.rings.get(2 * len(q.ring))
+	ring := q.pool.rings.fit(len(q.ring) + 1)
 	k := copy(ring, q.ring[q.head:])
 	copy(ring[k:], q.ring[:q.head])
 	clear(q.ring) // freeRing wants it zeroed; everywhere else pop has done that
@@ -163,7 +171,7 @@ func (q *SendQueue) pop() {
 		n = q.at(1).from - e.from
 	}
 	*e = queued{}
-	q.head = (q.head + 1) & uint32(len(q.ring)-1)
+	q.head = q.wrap(q.head + 1)
 	q.n--
 	q.pool.letGo(s, chargeOf(s, int(n)))
 }
