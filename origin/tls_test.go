@@ -127,6 +127,11 @@ func TestTLSBooks(t *testing.T) {
 	if c.book.Sum(ledger.PlainQueued) != uint64(text) || c.book.Sum(ledger.Records) != 0 {
 		t.Errorf("plain: %d bytes booked of %d", c.book.Sum(ledger.PlainQueued), text)
 	}
+	before := c.book.Sum(ledger.CopiedShort)
+	c.roundTrip(get("/f", "Range: bytes=10-1009"))
+	if n := c.book.Sum(ledger.CopiedShort) - before; n != 1000 {
+		t.Errorf("%d bytes copied for a range of 1000", n)
+	}
 }
 
 // Mode nic needs somebody who says where the interfaces are; a shard without one seals inline.
