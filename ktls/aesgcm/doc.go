@@ -11,14 +11,14 @@
 //  5. [Key.XORAt] enciphers any range of a message again, without hashing: counter mode seeks.
 //
 // The assembly (folder _asm writes it) is one engine in three widths of vector. A group is 8 vectors of 1 or 2
-// blocks, or 4 vectors of 4. Its hash is the sum of its blocks times descending powers of H, which needs one
-// reduction a group instead of one a block. Blocks are byte-reversed before they are multiplied; GCM's own
+// blocks, or 4 vectors of 4. The hash of two groups is the sum of their blocks times descending powers of H, which
+// needs one reduction instead of one a block. Blocks are byte-reversed before they are multiplied; GCM's own
 // reversal of bits is met by multiplying the powers with x once, and by Montgomery's reduction, which divides by
 // x^128 from the low end. Two widths spend three carry-less products on a block (Karatsuba), with stored sums of
 // the halves of each power; the widest spends four, as its multiplier is fast.
 //
 // Time does not depend on keys or data: the key schedule, AES and the products are instructions of constant time,
-// nothing is looked up, nothing branches but on lengths. The comparison of tags is the caller's.
+// nothing is looked up, nothing branches but on lengths and counters. The comparison of tags is the caller's.
 //
 // A path is offered only when the CPU and the operating system have it, and it has sealed a known message right
 // (selftest.go). The 512-bit path has not run on a CPU of ours: it shares the statements that write the other two,

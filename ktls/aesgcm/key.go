@@ -16,15 +16,15 @@ const (
 // ErrNoEngine says that this CPU has no path, or not the one that was asked for. Use crypto/cipher.
 var ErrNoEngine = errors.New("aesgcm: this CPU has no such engine")
 
-// groupBlocks is the most blocks that any path hashes before it reduces.
-const groupBlocks = 16
+// maxPowers is the most blocks that any path hashes before it reduces.
+const maxPowers = 32
 
-// A Key is an expanded AES key with the powers of H that its path needs: 626 bytes, and no pointers. It does not
+// A Key is an expanded AES key with the powers of H that its path needs: 1010 bytes, and no pointers. It does not
 // change until Wipe; any number of streams may use it.
 type Key struct {
-	keys   [240]byte                            // round keys, in order
-	table  [groupBlocks*16 + groupBlocks*8]byte // powers of H, then the sums of their halves: see fillTable
-	rounds uint8                                // 10 or 14; 0: wiped
+	keys   [240]byte                        // round keys, in order
+	table  [maxPowers*16 + maxPowers*8]byte // powers of H, then the sums of their halves: see fillTable
+	rounds uint8                            // 10 or 14; 0: wiped
 	path   Path
 }
 
@@ -68,7 +68,7 @@ func (k *Key) fillTable() {
 	var h [16]byte
 	encrypt(&k.keys, int(k.rounds), &h, &h)
 	timesX(&h)
-	power, blocks := h, k.path.group()/BlockSize
+	power, blocks := h, k.path.powers()
 	for i := blocks - 1; i >= 0; i-- {
 		*k.power(i) = power
 		times(&power, &power, &h)
@@ -87,7 +87,7 @@ func (k *Key) fillTable() {
 func (k *Key) power(i int) *[16]byte { return (*[16]byte)(k.table[16*i:]) }
 
 // h is H^1.
-func (k *Key) h() *[16]byte { return k.power(k.path.group()/BlockSize - 1) }
+func (k *Key) h() *[16]byte { return k.power(k.path.powers() - 1) }
 
 // timesX reverses the bytes of b and multiplies it by x in the field of the bit-reversed polynomial
 // x^128+x^127+x^126+x^121+1, without a branch.

@@ -17,15 +17,16 @@ var (
 	gHash   = R9
 	gPow    = R10 // the power of the next block of the tail
 	gRounds = R11
-	gEnd    = R12 // last line of src: nothing behind it is prefetched
-	gAhead  = R13
+	gWrap   = R12L // its top byte is the lowest of the counter
 )
 
 // ahead is how far in front of the loop src is prefetched.
 const ahead = 1024
 
 // seal writes the function that enciphers and hashes n bytes, whole blocks. Each turn of the loop enciphers one
-// group while it hashes the group before: two streams of instructions that do not wait for each other.
+// group while it hashes the group before: two streams of instructions that do not wait for each other. The hash is
+// reduced after each pair of groups; if their number is odd, the first is the second of a pair. The last blocks,
+// fewer than a group, have their keystream made like a group.
 func (e engine) seal() {
 	TEXT("seal"+e.name, NOSPLIT, "func(keys *[240]byte, rounds int, powers *byte, hash, ctr *[16]byte, dst, src *byte, n int)")
 	Doc("seal"+e.name+" enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,",
@@ -37,21 +38,32 @@ func (e engine) seal() {
 	VMOVDQU(Mem{Base: gHash}, xs[rAcc])
 	VPSHUFB(reverse, xs[rAcc], xs[rAcc])
 
+	e.keystream(nil)
 	CMPQ(gLeft, U32(e.group()))
-	JB(LabelRef("tail"))
-	e.encipher(nil)
-	Label("loop")
-	CMPQ(gLeft, U32(e.group()))
-	JB(LabelRef("drain"))
-	e.encipher(e.hash(gDst, -e.group()))
-	JMP(LabelRef("loop"))
-	Label("drain")
-	e.hash(gDst, -e.group()).emit()
-
-	Label("tail")
+	JB(LabelRef("last"))
+	e.output()
+	e.clear(rLo, rMi, rHi)
+	TESTQ(U32(e.group()), gLeft)
+	JZ(LabelRef("second"))
+	Label("first")
+	e.keystream(e.hash(0))
+	e.output()
+	Label("second")
 	TESTQ(gLeft, gLeft)
-	JZ(LabelRef("done"))
-	e.sealTail()
+	JZ(LabelRef("drain"))
+	e.keystream(e.hash(1))
+	CMPQ(gLeft, U32(e.group()))
+	JB(LabelRef("last"))
+	e.output()
+	JMP(LabelRef("first"))
+	Label("drain")
+	for _, s := range e.hash(1) {
+		s.emit()
+	}
+	JMP(LabelRef("done"))
+
+	Label("last")
+	e.sealLast()
 	Label("done")
 	VPSHUFB(reverse, xs[rAcc], xs[rAcc])
 	VMOVDQU(xs[rAcc], Mem{Base: gHash})
@@ -65,19 +77,16 @@ func (e engine) xorKey() {
 	Pragma("noescape")
 	e.begin()
 	Label("loop")
+	e.keystream(nil)
 	CMPQ(gLeft, U32(e.group()))
-	JB(LabelRef("tail"))
-	e.encipher(nil)
-	JMP(LabelRef("loop"))
-	Label("tail")
-	for _, w := range e.narrower() {
-		Label(w.label("vector"))
-		CMPQ(gLeft, U32(w.bytes))
-		JB(LabelRef(w.label("short")))
-		w.encipherOne()
-		JMP(LabelRef(w.label("vector")))
-		Label(w.label("short"))
-	}
+	JB(LabelRef("last"))
+	e.output()
+	TESTQ(gLeft, gLeft)
+	JNZ(LabelRef("loop"))
+	JMP(LabelRef("done"))
+	Label("last")
+	e.last(engine.xorOne)
+	Label("done")
 	e.end()
 }
 
@@ -92,38 +101,97 @@ func (e engine) begin() {
 	MOVQ(gRounds, gLast)
 	SHLQ(U8(4), gLast)
 	ADDQ(gKeys, gLast)
-	LEAQ(Mem{Base: gSrc, Index: gLeft, Scale: 1, Disp: -1}, gEnd)
 	e.spread(Mem{Base: gPow}, e.r(rCtr))
-	VPSHUFB(reverse, e.r(rCtr), e.r(rCtr))
-	VPADDD(laneNumbers, e.r(rCtr), e.r(rCtr))
+	MOVL(Mem{Base: gPow, Disp: 12}, gWrap)
 }
+
+// wraps are the parts of the function that run when a counter carries; they stand behind it.
+var wraps strand
 
 func (e engine) end() {
 	VZEROUPPER()
 	RET()
+	wraps.emit()
+	wraps = nil
 }
 
-// encipher does one group and moves on, with the instructions of hash strewn evenly between those of the rounds.
-func (e engine) encipher(hash strand) {
-	last := "last" + label()
+// keystream enciphers the next group of counter blocks in the data vectors. hash is strewn one part behind each
+// instruction of AES, from the third round on: AES, which waits for its own results, gets a start.
+func (e engine) keystream(hash []strand) {
+	e.counters()
 	e.spread(Mem{Base: gKeys}, e.r(rKey))
 	for i := range e.vectors {
-		e.counter(i)
+		e.xor(e.r(rKey), e.r(i), e.r(i))
 	}
+	last := "last" + label()
 	CMPQ(gRounds, Imm(10))
 	JE(LabelRef(last))
 	for r := 1; r <= 4; r++ { // the rounds that a 256-bit key has more
-		e.round(gKeys, r, nil)
+		e.round(VAESENC, Mem{Base: gKeys, Disp: 16 * r}, nil)
 	}
 	Label(last)
 	for r := -9; r < 0; r++ {
-		e.round(gLast, r, hash.share(r+10, 9))
+		var part []strand
+		if r >= -7 && hash != nil {
+			part, hash = hash[:e.vectors], hash[e.vectors:]
+		}
+		e.round(VAESENC, Mem{Base: gLast, Disp: 16 * r}, part)
 	}
-	e.prefetch()
-	e.spread(Mem{Base: gLast}, e.r(rKey))
+	e.round(VAESENCLAST, Mem{Base: gLast}, hash)
+}
+
+// hashRounds is how many rounds keystream strews the hash among.
+const hashRounds = 8
+
+// round is one round of AES for all vectors, with a part of the hash behind each.
+func (e engine) round(aes func(key, from, to Op), key Mem, hash []strand) {
+	e.spread(key, e.r(rKey))
 	for i := range e.vectors {
-		e.xor(Mem{Base: gSrc, Disp: i * e.bytes}, e.r(rKey), e.r(rT0))
-		VAESENCLAST(e.r(rT0), e.r(i), e.r(i))
+		aes(e.r(rKey), e.r(i), e.r(i))
+		if hash != nil {
+			hash[i].emit()
+		}
+	}
+}
+
+// counters puts the next counter blocks into the data vectors. While the lowest byte of the counter does not carry,
+// which it does once in 256 blocks, numbers are added to it where it stands.
+func (e engine) counters() {
+	n, blocks := label(), e.group()/16
+	ADDL(U32(blocks<<24), gWrap)
+	JC(LabelRef("wrap" + n))
+	for i := range e.vectors {
+		VPADDD(numbers.Offset(i*e.bytes), e.r(rCtr), e.r(i))
+	}
+	VPADDD(groups[blocks], e.r(rCtr), e.r(rCtr))
+	Label("counted" + n)
+	wraps = append(wraps, func() {
+		Label("wrap" + n)
+		e.countersThatCarry()
+		JMP(LabelRef("counted" + n))
+	})
+}
+
+// countersThatCarry is counters for any counter.
+func (e engine) countersThatCarry() {
+	VPSHUFB(reverse, e.r(rCtr), e.r(rT0))
+	VPADDD(laneNumbers, e.r(rT0), e.r(rT0))
+	for i := range e.vectors {
+		VPSHUFB(reverse, e.r(rT0), e.r(i))
+		VPADDD(steps[e.lanes()], e.r(rT0), e.r(rT0))
+	}
+	VPSUBD(laneNumbers, e.r(rT0), e.r(rT0))
+	VPSHUFB(reverse, e.r(rT0), e.r(rCtr))
+}
+
+// output adds the group's keystream to src, writes the sum, and moves on. It asks for the lines of the group that
+// comes `ahead` later; at the end these are behind src, which does no harm.
+func (e engine) output() {
+	for line := 0; line < e.group(); line += 64 {
+		PREFETCHT0(Mem{Base: gSrc, Disp: ahead + line})
+	}
+	for i := range e.vectors {
+		e.xor(Mem{Base: gSrc, Disp: i * e.bytes}, e.r(i), e.r(i))
 		e.move(e.r(i), Mem{Base: gDst, Disp: i * e.bytes})
 	}
 	e.advance(e.group())
@@ -133,90 +201,4 @@ func (e engine) advance(n int) {
 	ADDQ(U32(n), gSrc)
 	ADDQ(U32(n), gDst)
 	SUBQ(U32(n), gLeft)
-}
-
-// counter puts the next counter blocks, with the first round key added, into vector i.
-func (e engine) counter(i int) {
-	VPSHUFB(reverse, e.r(rCtr), e.r(i))
-	VPADDD(step(e.lanes()), e.r(rCtr), e.r(rCtr))
-	e.xor(e.r(rKey), e.r(i), e.r(i))
-}
-
-// round is one round of AES for all vectors, with the instructions of hash between.
-func (e engine) round(base GPPhysical, r int, hash strand) {
-	e.spread(Mem{Base: base, Disp: 16 * r}, e.r(rKey))
-	for i := range e.vectors {
-		VAESENC(e.r(rKey), e.r(i), e.r(i))
-		hash.share(i+1, e.vectors).emit()
-	}
-}
-
-// prefetch asks for the lines of the group that comes `ahead` later, if src goes so far.
-func (e engine) prefetch() {
-	for line := 0; line < e.group(); line += 64 {
-		PREFETCHT0(Mem{Base: gSrc, Disp: ahead + line})
-	}
-}
-
-// hash is the strand that hashes the group at base+at into the accumulator. The vector that carries the
-// accumulator comes last, so that the group before may take its time.
-func (e engine) hash(base GPPhysical, at int) (s strand) {
-	for i := e.vectors - 1; i >= 0; i-- {
-		s = append(s, e.load(Mem{Base: base, Disp: at + i*e.bytes}, i == 0)...)
-		s = append(s, e.multiply(gPowers, i, i == e.vectors-1)...)
-	}
-	return append(s, e.reduce()...)
-}
-
-// load brings ciphertext into T0, byte-reversed, and adds the accumulator if it is the first.
-func (e engine) load(m Mem, first bool) strand {
-	s := strand{
-		func() { e.move(m, e.r(rT0)) },
-		func() { VPSHUFB(reverse, e.r(rT0), e.r(rT0)) },
-	}
-	if first {
-		s = append(s, func() { e.xor(e.r(rAcc), e.r(rT0), e.r(rT0)) })
-	}
-	return s
-}
-
-// multiply adds the product of T0 and the powers of vector i to the sum, or starts the sum with it.
-func (e engine) multiply(base GPPhysical, i int, start bool) strand {
-	power := Mem{Base: base, Disp: i * e.bytes}
-	s := e.product(0x00, power, rLo, start)
-	s = append(s, e.product(0x11, power, rHi, start)...)
-	if !e.halves {
-		s = append(s, e.product(0x01, power, rMi, start)...)
-		return append(s, e.product(0x10, power, rMi, false)...)
-	}
-	half := Mem{Base: base, Disp: e.group() + i/2*e.bytes}
-	s = append(s,
-		func() { VPSHUFD(U8(0x4e), e.r(rT0), e.r(rT1)) },
-		func() { e.xor(e.r(rT1), e.r(rT0), e.r(rT0)) })
-	return append(s, e.product(uint64(i%2)<<4, half, rMi, start)...)
-}
-
-// product adds the product of one half of T0 and one of power to sum.
-func (e engine) product(halves uint64, power Op, sum int, start bool) strand {
-	if start {
-		return strand{func() { VPCLMULQDQ(U8(halves), power, e.r(rT0), e.r(sum)) }}
-	}
-	return strand{
-		func() { VPCLMULQDQ(U8(halves), power, e.r(rT0), e.r(rT1)) },
-		func() { e.xor(e.r(rT1), e.r(sum), e.r(sum)) },
-	}
-}
-
-// reduce ends a group: Montgomery's reduction, then the lanes are added.
-func (e engine) reduce() (s strand) {
-	if e.halves {
-		s = strand{func() { e.xor3(e.r(rLo), e.r(rHi), e.r(rMi)) }}
-	}
-	for _, f := range [][2]int{{rLo, rMi}, {rMi, rHi}} {
-		s = append(s,
-			func() { VPCLMULQDQ(U8(0), polynomial, e.r(f[0]), e.r(rT0)) },
-			func() { VPSHUFD(U8(0x4e), e.r(f[0]), e.r(rT1)) },
-			func() { e.xor3(e.r(rT0), e.r(rT1), e.r(f[1])) })
-	}
-	return append(s, func() { e.fold(rHi, rAcc) })
 }

@@ -11,7 +11,7 @@ import (
 type engine struct {
 	name    string // suffix of the functions
 	bytes   int    // in a vector: 16, 32 or 64
-	vectors int    // in a group, the unit of the main loop
+	vectors int    // in a group, the unit of the main loop; hashes are reduced after two
 	halves  bool   // Karatsuba: three products a block, with stored sums of the halves of each power
 }
 
@@ -26,7 +26,7 @@ const (
 	rHi
 	rT0
 	rT1
-	rCtr // the next counter blocks, byte-reversed: the counter is the low word of each lane
+	rCtr // the next counter block, in every lane
 	rAcc // GHASH so far, byte-reversed, in lane 0; the other lanes are zero
 )
 
@@ -85,7 +85,21 @@ func (e engine) xor3(a, b, sum VecPhysical) {
 	VPXOR(b, sum, sum)
 }
 
-func (e engine) clear(i int) { VPXOR(xs[i], xs[i], xs[i]) } // a VEX instruction clears the rest of the register
+// clear clears registers, at all widths: a VEX instruction clears the rest of the register.
+func (e engine) clear(registers ...int) {
+	for _, i := range registers {
+		VPXOR(xs[i], xs[i], xs[i])
+	}
+}
+
+// shift moves the second lane of register i, and with it all behind, down by one.
+func (e engine) shift(i int) {
+	if e.bytes == 64 {
+		VALIGNQ(U8(2), zs[i], zs[i], zs[i])
+		return
+	}
+	VEXTRACTI128(U8(1), ys[i], xs[i])
+}
 
 // fold adds the lanes of from; the sum is lane 0 of to, whose other lanes are zero. It spoils T0 and from.
 func (e engine) fold(from, to int) {

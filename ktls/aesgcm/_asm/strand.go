@@ -9,7 +9,10 @@ func (s strand) emit() {
 	}
 }
 
-// share is the i-th of n equal parts, from 1.
-func (s strand) share(i, n int) strand {
-	return s[len(s)*(i-1)/n : len(s)*i/n]
+// split is s in n parts, as equal as they can be.
+func (s strand) split(n int) (parts []strand) {
+	for i := range n {
+		parts = append(parts, s[len(s)*i/n:len(s)*(i+1)/n])
+	}
+	return parts
 }

@@ -15,78 +15,66 @@ func label() string {
 	return fmt.Sprint(labels)
 }
 
-func (e engine) label(s string) string { return fmt.Sprint(s, e.bytes) }
-
-// narrower are the widths that do what is left of a group: the engine's own, then single blocks.
-func (e engine) narrower() []engine {
-	one := engine{bytes: 16}
-	if e.bytes == 16 {
-		return []engine{one}
-	}
-	return []engine{{bytes: e.bytes}, one}
-}
-
-// sealTail does the last blocks, fewer than a group, vector by vector. The sum of single blocks needs its own
-// registers (4 to 6), as instructions on one lane clear the others.
-func (e engine) sealTail() {
-	LEAQ(Mem{Base: gPowers, Disp: e.group()}, gPow)
+// sealLast does the last blocks, fewer than a group, with the keystream in the data vectors.
+func (e engine) sealLast() {
+	LEAQ(Mem{Base: gPowers, Disp: 2 * e.group()}, gPow)
 	SUBQ(gLeft, gPow)
-	for _, i := range []int{rLo, rMi, rHi, 4, 5, 6} {
-		e.clear(i)
-	}
-	for _, w := range e.narrower() {
-		sum := [3]int{rLo, rMi, rHi}
-		if w.bytes != e.bytes {
-			sum = [3]int{4, 5, 6}
-		}
-		Label(w.label("vector"))
-		CMPQ(gLeft, U32(w.bytes))
-		JB(LabelRef(w.label("short")))
-		w.encipherOne()
-		w.sealOne(sum)
-		JMP(LabelRef(w.label("vector")))
-		Label(w.label("short"))
-	}
-	if e.bytes > 16 {
-		for i, s := range []int{rLo, rMi, rHi} {
-			e.xor(e.r(4+i), e.r(s), e.r(s))
-		}
-	}
+	e.clear(rLo, rMi, rHi)
+	e.last(engine.sealOne)
 	e.halves = false // the middle of the sum is whole
 	e.reduce().emit()
 }
 
-// sealOne hashes vector 0. The accumulator goes in with the first.
-func (e engine) sealOne(sum [3]int) {
-	VPSHUFB(reverse, e.r(0), e.r(rT0))
+// last calls do for what is left: whole vectors, then single blocks, in register 0, of the vector that follows.
+// The sum of single blocks needs its own registers (4 to 6), as instructions on one lane clear the others.
+func (e engine) last(do func(e engine, i, sum int)) {
+	for i := range e.vectors {
+		CMPQ(gLeft, U32(e.bytes))
+		JB(LabelRef(fmt.Sprint("rest", i)))
+		do(e, i, rLo)
+	}
+	for i := range e.vectors {
+		Label(fmt.Sprint("rest", i))
+		if e.bytes > 16 {
+			e.move(e.r(i), e.r(rCtr))
+			JMP(LabelRef("rest"))
+		}
+	}
+	if e.bytes == 16 {
+		return
+	}
+	Label("rest")
+	e.clear(4, 5, 6)
+	Label("block")
+	TESTQ(gLeft, gLeft)
+	JZ(LabelRef("sum"))
+	VMOVDQA(xs[rCtr], xs[0])
+	do(engine{bytes: 16}, 0, 4)
+	e.shift(rCtr)
+	JMP(LabelRef("block"))
+	Label("sum")
+	for i := range 3 {
+		e.xor(e.r(4+i), e.r(rLo+i), e.r(rLo+i))
+	}
+}
+
+// xorOne adds vector i to src, writes it, and moves on.
+func (e engine) xorOne(i, _ int) {
+	e.xor(Mem{Base: gSrc}, e.r(i), e.r(i))
+	e.move(e.r(i), Mem{Base: gDst})
+	e.advance(e.bytes)
+}
+
+// sealOne hashes what xorOne wrote, into sum. The accumulator goes in with the first.
+func (e engine) sealOne(i, sum int) {
+	e.xorOne(i, sum)
+	VPSHUFB(reverse, e.r(i), e.r(rT0))
 	e.xor(e.r(rAcc), e.r(rT0), e.r(rT0))
 	e.clear(rAcc)
 	power := Mem{Base: gPow}
-	for i, halves := range []uint64{0x00, 0x01, 0x11} {
-		e.product(halves, power, sum[i], false).emit()
+	for j, halves := range []uint64{0x00, 0x01, 0x11} {
+		e.product(halves, power, sum+j, false).emit()
 	}
-	e.product(0x10, power, sum[1], false).emit()
+	e.product(0x10, power, sum+1, false).emit()
 	ADDQ(U32(e.bytes), gPow)
-}
-
-// encipherOne does one vector, in register 0, and moves on.
-func (e engine) encipherOne() {
-	e.vectors = 1
-	last := "last" + label()
-	e.spread(Mem{Base: gKeys}, e.r(rKey))
-	e.counter(0)
-	CMPQ(gRounds, Imm(10))
-	JE(LabelRef(last))
-	for r := 1; r <= 4; r++ {
-		e.round(gKeys, r, nil)
-	}
-	Label(last)
-	for r := -9; r < 0; r++ {
-		e.round(gLast, r, nil)
-	}
-	e.spread(Mem{Base: gLast}, e.r(rKey))
-	e.xor(Mem{Base: gSrc}, e.r(rKey), e.r(rKey))
-	VAESENCLAST(e.r(rKey), e.r(0), e.r(0))
-	e.move(e.r(0), Mem{Base: gDst})
-	e.advance(e.bytes)
 }
