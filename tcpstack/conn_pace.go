@@ -253,7 +253,7 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	ratio := int64(paceAvoidance)
 	if t, ok := c.cc.(congestion.Thresholder); ok && c.cc.Window() < t.SSThresh()/2 {
 		ratio = paceSlowStart
-		if t.SSThresh() == math.MaxInt64 && wnd <= smallWindow*int64(c.snd.mss) {
+		if c.firstSlowStart() && wnd <= smallWindow*int64(c.snd.mss) {
 			ratio, srtt = paceSmall, c.rec.RTT().MinRTT()
 		}
 	}
@@ -262,6 +262,12 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 		return 0, 0
 	}
 	return r, quantum
+}
+
+// firstSlowStart reports whether congestion control is in the slow start before the first loss.
+func (c *Conn) firstSlowStart() bool {
+	t, ok := c.cc.(congestion.Thresholder)
+	return ok && t.SSThresh() == math.MaxInt64
 }
 
 // paceBurst is the burst at a rate that congestion control chose. A short round trip adds to it: below 512 us it is a

@@ -187,9 +187,15 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 // this each such burst would cost up to a round trip, in which the window that is spread is not used. The first
 // departures of a connection that was not paced until now are the same: nothing but the window held it back.
 //
+// In the first slow start that holds for small windows only: a larger one is about to find the end of the path's queue,
+// and a burst on top of that overflows a shallow one early, or looks to HyStart like a queue that builds.
+//
 // A controller that sets rates measures what they give, and is left alone.
 func (c *Conn) windowOpens(now mono.Time) {
 	if _, rates := c.cc.(congestion.Pacer); rates || c.timers[timerPace].IsSet() {
+		return
+	}
+	if c.firstSlowStart() && c.window() > smallWindow*int64(c.snd.mss) {
 		return
 	}
 	paced := c.pace.Rate() > 0

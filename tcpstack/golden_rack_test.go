@@ -1,9 +1,6 @@
 package tcpstack
 
 import (
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -11,26 +8,7 @@ import (
 // TestRackAgainstBase holds the whole golden table to what rack is for: on no path is it behind base by more than 2 %,
 // where packets are reordered or a window's end is lost it is ahead, and it hardly sends anything for nothing.
 func TestRackAgainstBase(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("testdata", "netsim.golden"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := map[string][]float64{} // "rack cubic 20 0.1 0 1.0" -> the columns behind the bar
-	for line := range strings.Lines(string(b)) {
-		key, values, ok := strings.Cut(line, "|")
-		if !ok || strings.HasPrefix(line, "#") {
-			continue
-		}
-		var row []float64
-		for v := range strings.FieldsSeq(values) {
-			f, err := strconv.ParseFloat(v, 64)
-			if err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			row = append(row, f)
-		}
-		rows[strings.Join(strings.Fields(key), " ")] = row
-	}
+	rows := goldenRows(t)
 	cells, reordered, needless := 0, 1.0, [2]float64{}
 	for key, rack := range rows {
 		rest, ok := strings.CutPrefix(key, FunctionsRack)
@@ -39,15 +17,15 @@ func TestRackAgainstBase(t *testing.T) {
 			continue
 		}
 		cells++
-		ratio := rack[0] / base[0]
+		ratio := rack[goldenSeconds] / base[goldenSeconds]
 		if ratio > 1.02 {
-			t.Errorf("%s: %.3f s, and base %.3f s", key, rack[0], base[0])
+			t.Errorf("%s: %.3f s, and base %.3f s", key, rack[goldenSeconds], base[goldenSeconds])
 		}
 		if at := strings.Fields(rest); at[3] == "2" && at[1] != "1" {
 			reordered *= ratio
 		}
-		needless[0] += base[3]
-		needless[1] += rack[3]
+		needless[0] += base[goldenSpurious]
+		needless[1] += rack[goldenSpurious]
 	}
 	if cells != len(goldenPaths())/2 {
 		t.Errorf("%d pairs of cells, want %d", cells, len(goldenPaths())/2)
