@@ -27,7 +27,7 @@ const (
 	srcPage   = 0xc800000
 	dstPage   = 0xcc00000
 	pageSize  = 2 << 20
-	hashAt    = 0xd000000
+	stateAt   = 0xd000000
 )
 
 // All paths run in an emulated Ice Lake, whatever this CPU has: Bochs, with a kernel that does nothing but call the
@@ -145,24 +145,23 @@ func disk(program, cases []byte) []byte {
 }
 
 func (c *routineCase) encode(b []byte, routine uint64, r *rand.Rand) []byte {
-	const header = 8*(2+8+3) + 2*16
+	const header = 8*(2+8+3) + 4*16
 	n := uint64(len(c.src))
-	key := casesAt + uint64(len(b)) + header + 2*n // the Key, and ctr behind it
+	key := casesAt + uint64(len(b)) + header + 2*n // the Key
 	k := expand(c.path, c.key)
 	keyBytes := unsafe.Slice((*byte)(unsafe.Pointer(k)), unsafe.Sizeof(*k))
-	ctr := key + uint64(len(keyBytes))
 	dst := dstPage + place(r, n)
 	src := []uint64{dst, srcPage + place(r, n)}[min(1, r.IntN(3))]
-	args := []uint64{key, uint64(k.rounds), key + uint64(unsafe.Offsetof(k.table)), hashAt, ctr, dst, src, n}
+	args := []uint64{key, uint64(k.rounds), key + uint64(unsafe.Offsetof(k.table)), stateAt, stateAt + 16, dst, src, n}
 	if !c.hashes {
 		args = append(slices.Delete(args, 2, 4), 0, 0)
 	}
-	b = le.AppendUint64(b, header+2*n+uint64(len(keyBytes))+16)
+	b = le.AppendUint64(b, header+2*n+uint64(len(keyBytes)))
 	b = le.AppendUint64(b, routine)
 	for _, word := range append(args, src, dst, n) {
 		b = le.AppendUint64(b, word)
 	}
-	for _, part := range [][]byte{c.hash[:], c.wantHash, c.src, c.dst, keyBytes, c.ctr[:]} {
+	for _, part := range [][]byte{c.hash[:], c.ctr[:], c.wantHash, c.wantCtr, c.src, c.dst, keyBytes} {
 		b = append(b, part...)
 	}
 	return b

@@ -35,7 +35,8 @@ func absorb(h *[16]byte, hash *[16]byte, block *[16]byte)
 func finish(keys *[240]byte, rounds int, h *[16]byte, hash *[16]byte, ctr *[16]byte, tag *[16]byte, aadBits uint64, bits uint64)
 
 // sealAESNI enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,
-// with the counter blocks from ctr on, and hashes the result into hash.
+// with the counter blocks from ctr on, and hashes the result into hash. If n is no multiple of a group, ctr
+// becomes the keystream of the block that follows.
 //
 //go:noescape
 func sealAESNI(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
@@ -46,7 +47,8 @@ func sealAESNI(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[
 func xorAESNI(keys *[240]byte, rounds int, ctr *[16]byte, dst *byte, src *byte, n int)
 
 // sealVAES256 enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,
-// with the counter blocks from ctr on, and hashes the result into hash.
+// with the counter blocks from ctr on, and hashes the result into hash. If n is no multiple of a group, ctr
+// becomes the keystream of the block that follows.
 //
 //go:noescape
 func sealVAES256(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)
@@ -57,7 +59,8 @@ func sealVAES256(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr 
 func xorVAES256(keys *[240]byte, rounds int, ctr *[16]byte, dst *byte, src *byte, n int)
 
 // sealVAES512 enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,
-// with the counter blocks from ctr on, and hashes the result into hash.
+// with the counter blocks from ctr on, and hashes the result into hash. If n is no multiple of a group, ctr
+// becomes the keystream of the block that follows.
 //
 //go:noescape
 func sealVAES512(keys *[240]byte, rounds int, powers *byte, hash *[16]byte, ctr *[16]byte, dst *byte, src *byte, n int)

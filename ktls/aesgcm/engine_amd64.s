@@ -477,15 +477,15 @@ last2:
 TEXT ·sealAESNI(SB), NOSPLIT, $0-64
 	MOVQ    keys+0(FP), AX
 	MOVQ    rounds+8(FP), R11
-	MOVQ    ctr+32(FP), R10
+	MOVQ    ctr+32(FP), R13
 	MOVQ    dst+40(FP), DI
 	MOVQ    src+48(FP), SI
 	MOVQ    n+56(FP), CX
 	MOVQ    R11, BX
 	SHLQ    $0x04, BX
 	ADDQ    AX, BX
-	VMOVDQU (R10), X14
-	MOVL    12(R10), R12
+	VMOVDQU (R13), X14
+	MOVL    12(R13), R12
 	MOVQ    powers+16(FP), R8
 	MOVQ    hash+24(FP), R9
 	VMOVDQU (R9), X15
@@ -1452,13 +1452,38 @@ last:
 	ADDQ       $0x00000010, R10
 
 rest0:
+	VMOVDQU X0, X14
+	JMP     rest
+
 rest1:
+	VMOVDQU X1, X14
+	JMP     rest
+
 rest2:
+	VMOVDQU X2, X14
+	JMP     rest
+
 rest3:
+	VMOVDQU X3, X14
+	JMP     rest
+
 rest4:
+	VMOVDQU X4, X14
+	JMP     rest
+
 rest5:
+	VMOVDQU X5, X14
+	JMP     rest
+
 rest6:
+	VMOVDQU X6, X14
+	JMP     rest
+
 rest7:
+	VMOVDQU X7, X14
+
+rest:
+	VMOVDQU    X14, (R13)
 	VPCLMULQDQ $0x00, polynomial<>+0(SB), X9, X12
 	VPSHUFD    $0x4e, X9, X13
 	VPXOR      X12, X10, X10
@@ -1549,15 +1574,15 @@ wrap7:
 TEXT ·xorAESNI(SB), NOSPLIT, $0-48
 	MOVQ    keys+0(FP), AX
 	MOVQ    rounds+8(FP), R11
-	MOVQ    ctr+16(FP), R10
+	MOVQ    ctr+16(FP), R13
 	MOVQ    dst+24(FP), DI
 	MOVQ    src+32(FP), SI
 	MOVQ    n+40(FP), CX
 	MOVQ    R11, BX
 	SHLQ    $0x04, BX
 	ADDQ    AX, BX
-	VMOVDQU (R10), X14
-	MOVL    12(R10), R12
+	VMOVDQU (R13), X14
+	MOVL    12(R13), R12
 
 loop:
 	ADDL   $0x08000000, R12
@@ -1798,13 +1823,39 @@ last:
 	SUBQ    $0x00000010, CX
 
 rest0:
+	VMOVDQU X0, X14
+	JMP     rest
+
 rest1:
+	VMOVDQU X1, X14
+	JMP     rest
+
 rest2:
+	VMOVDQU X2, X14
+	JMP     rest
+
 rest3:
+	VMOVDQU X3, X14
+	JMP     rest
+
 rest4:
+	VMOVDQU X4, X14
+	JMP     rest
+
 rest5:
+	VMOVDQU X5, X14
+	JMP     rest
+
 rest6:
+	VMOVDQU X6, X14
+	JMP     rest
+
 rest7:
+	VMOVDQU X7, X14
+
+rest:
+	VMOVDQU X14, (R13)
+
 done:
 	VZEROUPPER
 	RET
@@ -1837,15 +1888,15 @@ wrap9:
 TEXT ·sealVAES256(SB), NOSPLIT, $0-64
 	MOVQ           keys+0(FP), AX
 	MOVQ           rounds+8(FP), R11
-	MOVQ           ctr+32(FP), R10
+	MOVQ           ctr+32(FP), R13
 	MOVQ           dst+40(FP), DI
 	MOVQ           src+48(FP), SI
 	MOVQ           n+56(FP), CX
 	MOVQ           R11, BX
 	SHLQ           $0x04, BX
 	ADDQ           AX, BX
-	VBROADCASTI128 (R10), Y14
-	MOVL           12(R10), R12
+	VBROADCASTI128 (R13), Y14
+	MOVL           12(R13), R12
 	MOVQ           powers+16(FP), R8
 	MOVQ           hash+24(FP), R9
 	VMOVDQU        (R9), X15
@@ -2883,6 +2934,7 @@ sum:
 	VPXOR        Y4, Y9, Y9
 	VPXOR        Y5, Y10, Y10
 	VPXOR        Y6, Y11, Y11
+	VMOVDQU      X14, (R13)
 	VPCLMULQDQ   $0x00, polynomial<>+0(SB), Y9, Y12
 	VPSHUFD      $0x4e, Y9, Y13
 	VPXOR        Y12, Y10, Y10
@@ -2974,15 +3026,15 @@ wrap15:
 TEXT ·xorVAES256(SB), NOSPLIT, $0-48
 	MOVQ           keys+0(FP), AX
 	MOVQ           rounds+8(FP), R11
-	MOVQ           ctr+16(FP), R10
+	MOVQ           ctr+16(FP), R13
 	MOVQ           dst+24(FP), DI
 	MOVQ           src+32(FP), SI
 	MOVQ           n+40(FP), CX
 	MOVQ           R11, BX
 	SHLQ           $0x04, BX
 	ADDQ           AX, BX
-	VBROADCASTI128 (R10), Y14
-	MOVL           12(R10), R12
+	VBROADCASTI128 (R13), Y14
+	MOVL           12(R13), R12
 
 loop:
 	ADDL   $0x10000000, R12
@@ -3273,9 +3325,10 @@ block:
 	JMP          block
 
 sum:
-	VPXOR Y4, Y9, Y9
-	VPXOR Y5, Y10, Y10
-	VPXOR Y6, Y11, Y11
+	VPXOR   Y4, Y9, Y9
+	VPXOR   Y5, Y10, Y10
+	VPXOR   Y6, Y11, Y11
+	VMOVDQU X14, (R13)
 
 done:
 	VZEROUPPER
@@ -3309,15 +3362,15 @@ wrap17:
 TEXT ·sealVAES512(SB), NOSPLIT, $0-64
 	MOVQ            keys+0(FP), AX
 	MOVQ            rounds+8(FP), R11
-	MOVQ            ctr+32(FP), R10
+	MOVQ            ctr+32(FP), R13
 	MOVQ            dst+40(FP), DI
 	MOVQ            src+48(FP), SI
 	MOVQ            n+56(FP), CX
 	MOVQ            R11, BX
 	SHLQ            $0x04, BX
 	ADDQ            AX, BX
-	VBROADCASTI32X4 (R10), Z14
-	MOVL            12(R10), R12
+	VBROADCASTI32X4 (R13), Z14
+	MOVL            12(R13), R12
 	MOVQ            powers+16(FP), R8
 	MOVQ            hash+24(FP), R9
 	VMOVDQU         (R9), X15
@@ -3923,6 +3976,7 @@ sum:
 	VPXORQ        Z4, Z9, Z9
 	VPXORQ        Z5, Z10, Z10
 	VPXORQ        Z6, Z11, Z11
+	VMOVDQU       X14, (R13)
 	VPCLMULQDQ    $0x00, polynomial<>+0(SB), Z9, Z12
 	VPSHUFD       $0x4e, Z9, Z13
 	VPTERNLOGQ    $0x96, Z12, Z13, Z10
@@ -3990,15 +4044,15 @@ wrap23:
 TEXT ·xorVAES512(SB), NOSPLIT, $0-48
 	MOVQ            keys+0(FP), AX
 	MOVQ            rounds+8(FP), R11
-	MOVQ            ctr+16(FP), R10
+	MOVQ            ctr+16(FP), R13
 	MOVQ            dst+24(FP), DI
 	MOVQ            src+32(FP), SI
 	MOVQ            n+40(FP), CX
 	MOVQ            R11, BX
 	SHLQ            $0x04, BX
 	ADDQ            AX, BX
-	VBROADCASTI32X4 (R10), Z14
-	MOVL            12(R10), R12
+	VBROADCASTI32X4 (R13), Z14
+	MOVL            12(R13), R12
 
 loop:
 	ADDL   $0x10000000, R12
@@ -4173,9 +4227,10 @@ block:
 	JMP     block
 
 sum:
-	VPXORQ Z4, Z9, Z9
-	VPXORQ Z5, Z10, Z10
-	VPXORQ Z6, Z11, Z11
+	VPXORQ  Z4, Z9, Z9
+	VPXORQ  Z5, Z10, Z10
+	VPXORQ  Z6, Z11, Z11
+	VMOVDQU X14, (R13)
 
 done:
 	VZEROUPPER

@@ -41,7 +41,10 @@ func probe() []Path {
 // lanes is how many blocks a vector holds.
 func (p Path) lanes() int { return 1 << (p - PathAESNI) }
 
-// powers is how many blocks are hashed before the sum is reduced: two groups, as _asm/main.go says.
+// group is how many bytes the bulk loop does at a time, as _asm/main.go says.
+func (p Path) group() int { return p.powers() / 2 * BlockSize }
+
+// powers is how many blocks are hashed before the sum is reduced: two groups.
 func (p Path) powers() int {
 	if p == PathAESNI {
 		return 16

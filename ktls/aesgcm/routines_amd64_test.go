@@ -13,12 +13,13 @@ import (
 
 // A routineCase is a call of the routine of one path that seals, or of the one that does not hash.
 type routineCase struct {
-	path          Path
-	key           []byte
-	hashes        bool
-	hash, ctr     [16]byte
-	src           []byte
-	dst, wantHash []byte // what must come out
+	path      Path
+	key       []byte
+	hashes    bool
+	hash, ctr [16]byte
+	src       []byte
+
+	dst, wantHash, wantCtr []byte // what must come out
 }
 
 func (c *routineCase) String() string {
@@ -71,6 +72,12 @@ func (c *routineCase) define() {
 	}
 	c.dst, c.wantHash = make([]byte, len(c.src)), bytes.Clone(c.hash[:])
 	cipher.NewCTR(block, c.ctr[:]).XORKeyStream(c.dst, c.src) // the counters of a message do not wrap
+	c.wantCtr = bytes.Clone(c.ctr[:])
+	if len(c.src)%c.path.group() != 0 { // then it is the keystream of the block that follows
+		count := c.wantCtr[NonceSize:]
+		binary.BigEndian.PutUint32(count, binary.BigEndian.Uint32(count)+uint32(len(c.src)/BlockSize))
+		block.Encrypt(c.wantCtr, c.wantCtr)
+	}
 	if !c.hashes {
 		return
 	}
@@ -117,5 +124,6 @@ func TestRoutines(t *testing.T) {
 		}
 		wantBytes(t, c.String(), got, c.dst)
 		wantBytes(t, c.String()+": hash", hash[:], c.wantHash)
+		wantBytes(t, c.String()+": ctr", ctr[:], c.wantCtr)
 	}
 }

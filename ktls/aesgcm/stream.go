@@ -49,16 +49,25 @@ func (k *Key) Seal(s *Stream, dst, src []byte) {
 			absorb(k.h(), &s.hash, new([BlockSize]byte))
 		}
 	}
-	if n := len(src) &^ (BlockSize - 1); n > 0 {
-		setCounter(&s.ctr, s.n)
-		k.seal(&s.hash, &s.ctr, &dst[0], &src[0], n)
+	n := len(src) &^ (BlockSize - 1)
+	if n > 0 {
+		s.key = s.ctr
+		setCounter(&s.key, s.n)
+		k.seal(&s.hash, &s.key, &dst[0], &src[0], n)
 		s.n += int64(n)
 		dst, src = dst[n:], src[n:]
 	}
 	if len(src) > 0 {
+		k.nextKey(s, n)
+		s.within(dst, src)
+	}
+}
+
+// nextKey puts the keystream of the block at s.n into s.key, if the bulk code, which did the n bytes before, has not.
+func (k *Key) nextKey(s *Stream, n int) {
+	if n%k.path.group() == 0 {
 		setCounter(&s.ctr, s.n)
 		encrypt(&k.keys, int(k.rounds), &s.key, &s.ctr)
-		s.within(dst, src)
 	}
 }
 
@@ -108,15 +117,16 @@ func (k *Key) XORAt(nonce *[NonceSize]byte, off int64, dst, src []byte) {
 		n := s.within(dst, src)
 		dst, src = dst[n:], src[n:]
 	}
-	if n := len(src) &^ (BlockSize - 1); n > 0 {
-		setCounter(&s.ctr, s.n)
-		k.xor(&s.ctr, &dst[0], &src[0], n)
+	n := len(src) &^ (BlockSize - 1)
+	if n > 0 {
+		s.key = s.ctr
+		setCounter(&s.key, s.n)
+		k.xor(&s.key, &dst[0], &src[0], n)
 		s.n += int64(n)
 		dst, src = dst[n:], src[n:]
 	}
 	if len(src) > 0 {
-		setCounter(&s.ctr, s.n)
-		encrypt(&k.keys, int(k.rounds), &s.key, &s.ctr)
+		k.nextKey(&s, n)
 		s.within(dst, src)
 	}
 }

@@ -17,6 +17,7 @@ var (
 	gHash   = R9
 	gPow    = R10 // the power of the next block of the tail
 	gRounds = R11
+	gCtr    = R13
 	gWrap   = R12L // its top byte is the lowest of the counter
 )
 
@@ -30,7 +31,8 @@ const ahead = 1024
 func (e engine) seal() {
 	TEXT("seal"+e.name, NOSPLIT, "func(keys *[240]byte, rounds int, powers *byte, hash, ctr *[16]byte, dst, src *byte, n int)")
 	Doc("seal"+e.name+" enciphers n bytes, whole blocks, from src to dst, which are the same or do not overlap,",
-		"with the counter blocks from ctr on, and hashes the result into hash.")
+		"with the counter blocks from ctr on, and hashes the result into hash. If n is no multiple of a group, ctr",
+		"becomes the keystream of the block that follows.")
 	Pragma("noescape")
 	e.begin()
 	Load(Param("powers"), gPowers)
@@ -94,15 +96,15 @@ func (e engine) xorKey() {
 func (e engine) begin() {
 	Load(Param("keys"), gKeys)
 	Load(Param("rounds"), gRounds)
-	Load(Param("ctr"), gPow)
+	Load(Param("ctr"), gCtr)
 	Load(Param("dst"), gDst)
 	Load(Param("src"), gSrc)
 	Load(Param("n"), gLeft)
 	MOVQ(gRounds, gLast)
 	SHLQ(U8(4), gLast)
 	ADDQ(gKeys, gLast)
-	e.spread(Mem{Base: gPow}, e.r(rCtr))
-	MOVL(Mem{Base: gPow, Disp: 12}, gWrap)
+	e.spread(Mem{Base: gCtr}, e.r(rCtr))
+	MOVL(Mem{Base: gCtr, Disp: 12}, gWrap)
 }
 
 // wraps are the parts of the function that run when a counter carries; they stand behind it.

@@ -25,8 +25,8 @@ func (e engine) sealLast() {
 	e.reduce().emit()
 }
 
-// last calls do for what is left: whole vectors, then single blocks, in register 0, of the vector that follows.
-// The sum of single blocks needs its own registers (4 to 6), as instructions on one lane clear the others.
+// last calls do for what is left: whole vectors, then single blocks of the vector that follows. It puts the
+// keystream of the block behind them in the place of ctr.
 func (e engine) last(do func(e engine, i, sum int)) {
 	for i := range e.vectors {
 		CMPQ(gLeft, U32(e.bytes))
@@ -35,15 +35,20 @@ func (e engine) last(do func(e engine, i, sum int)) {
 	}
 	for i := range e.vectors {
 		Label(fmt.Sprint("rest", i))
-		if e.bytes > 16 {
-			e.move(e.r(i), e.r(rCtr))
-			JMP(LabelRef("rest"))
-		}
-	}
-	if e.bytes == 16 {
-		return
+		e.move(e.r(i), e.r(rCtr))
+		JMP(LabelRef("rest"))
 	}
 	Label("rest")
+	if e.bytes > 16 {
+		e.lastBlocks(do)
+	}
+	VMOVDQU(xs[rCtr], Mem{Base: gCtr})
+}
+
+// lastBlocks is last for the blocks whose keystream is in rCtr, one by one in register 0. The keystream of the block
+// behind them comes to the first lane. The sum of single blocks needs its own registers (4 to 6), as instructions on
+// one lane clear the others.
+func (e engine) lastBlocks(do func(e engine, i, sum int)) {
 	e.clear(4, 5, 6)
 	Label("block")
 	TESTQ(gLeft, gLeft)

@@ -9,7 +9,7 @@ struct test {
 	u64 routine, args[8];
 	u8 *src, *dst;			/* the arguments by that name */
 	u64 n;
-	u8 hash[16], want_hash[16];
+	u8 state[32], want_state[32];	/* hash and ctr */
 	u8 data[];
 };
 
@@ -26,7 +26,7 @@ struct disk {
 enum { SECTOR = 512, PAGE = 1 << 21, AROUND = 256, CANARY = 0xa5 };
 
 static const struct tests *const tests = (struct tests *)0x4000000;
-static u8 *const hash = (u8 *)0xd000000;
+static u8 *const state = (u8 *)0xd000000;
 static u64 running;
 static u8 vectors[16][64];
 
@@ -151,15 +151,17 @@ static void run(const struct test *t)
 {
 	surround(t->src, t->n);
 	surround(t->dst, t->n);
-	surround(hash, 16);
+	surround(state, 32);
 	copy(t->src, t->data, t->n);
-	copy(hash, t->hash, 16);
+	copy(state, t->state, 32);
 	call_abi0(t->routine, t->args, vectors);
 	if (differ(t->dst, t->data + t->n, t->n))
 		failed("bytes");
-	if (differ(hash, t->want_hash, 16))
+	if (differ(state, t->want_state, 16))
 		failed("hash");
-	if (spilt(t->dst, t->n) || spilt(t->src, t->n) || spilt(hash, 16))
+	if (differ(state + 16, t->want_state + 16, 16))
+		failed("ctr");
+	if (spilt(t->dst, t->n) || spilt(t->src, t->n) || spilt(state, 32))
 		failed("surroundings");
 	if (t->src != t->dst && differ(t->src, t->data, t->n))
 		failed("src");
