@@ -140,9 +140,8 @@ type sender struct {
 	pmtu  int   // path MTU in use, bytes
 	lowat int64 // NotsentLowat
 
-	recoveryWnd int64 // what PRR allows in flight, while it is active
-	deferred    int64 // bytes that duplicate ACKs delivered, see grow
-	marked      int64 // of them, those that congestion control has not heard of: with CE
+	deferred int64 // bytes that duplicate ACKs delivered, see grow
+	marked   int64 // of them, those that congestion control has not heard of: with CE
 
 	woke wakeUp // what the ACKs of this wake-up found in flight
 

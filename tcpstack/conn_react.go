@@ -29,6 +29,7 @@ type wakeUp struct {
 func (c *Conn) wake(now mono.Time, pipe int64) {
 	if w := &c.snd.woke; w.at != now {
 		*w = wakeUp{at: now, pipe: pipe, full: pipe+int64(c.snd.mss) > c.window()}
+		c.prr.Turn()
 	}
 }
 
@@ -55,7 +56,7 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 	}
 	if c.prr.Active() {
 		safe := out.Acked > 0 && out.Lost == 0 // RFC 9937 section 6.2: "SND.UNA advances and no further loss indicated"
-		c.snd.recoveryWnd = c.prr.Ack(out.Delivered, c.rec.Pipe(), int64(c.snd.mss), safe)
+		c.prr.Ack(out.Delivered, c.rec.Pipe(), int64(c.snd.mss), safe)
 	}
 	if out.Delivered > 0 {
 		c.grow(now, out, before)
@@ -124,7 +125,6 @@ func (c *Conn) enterPRR(out *recovery.Outcome, withheld int64) {
 		return
 	}
 	c.prr.Enter(c.rec.RecoverFS(out), withheld, c.cc.Window())
-	c.snd.recoveryWnd = c.cc.Window() // until the first PRR.Ack, in the same turn
 }
 
 // undo takes a reduction back (RFC 4015 section 3.2).
@@ -215,7 +215,7 @@ func (c *Conn) windowOpens(now mono.Time) {
 // window is how many bytes may be in flight now.
 func (c *Conn) window() int64 {
 	if c.prr.Active() {
-		return c.snd.recoveryWnd
+		return c.prr.Window()
 	}
 	return c.cc.Window()
 }

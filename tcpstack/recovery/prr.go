@@ -6,13 +6,14 @@ package recovery
 //
 //  1. Recovery begins (Outcome.Entered in State Recovery): [PRR.Enter].
 //  2. Each ACK in it: [PRR.Ack] returns the window until the next.
-//  3. Whatever is sent, new or again: [PRR.Sent].
+//  3. Whatever is sent, new or again: [PRR.Sent]; and [PRR.Turn] before the first ACK after it.
 //  4. It ends (Outcome.Exited): [PRR.Exit].
 type PRR struct {
 	delivered, out int64 // prr_delivered, prr_out
 	recoverFS      int64 // RecoverFS: bytes in flight at the begin; 0: no recovery
 	ssthresh       int64
 	window         int64 // what Ack returned last
+	granted        int64 // of it, what has not been sent since Turn
 }
 
 // Enter begins a recovery: recoverFS from [Sender.RecoverFS], ssthresh from congestion control. withheld is what the
@@ -28,6 +29,14 @@ func (p *PRR) Enter(recoverFS, withheld, ssthresh int64) {
 // Active reports whether a recovery is under way.
 func (p *PRR) Active() bool { return p.recoverFS > 0 }
 
+// Window is what Ack returned last; before the first ACK ssthresh.
+func (p *PRR) Window() int64 {
+	if p.window == 0 {
+		return p.ssthresh
+	}
+	return p.window
+}
+
 // Exit ends the recovery and returns the window to go on with: RFC 9937 section 6.2, "cwnd = ssthresh".
 func (p *PRR) Exit() int64 {
 	w := p.ssthresh
@@ -39,8 +48,15 @@ func (p *PRR) Exit() int64 {
 func (p *PRR) Sent(n int64) {
 	if p.recoverFS > 0 {
 		p.out += n
+		p.granted = max(0, p.granted-n)
 	}
 }
+
+// Turn notes that output has had its turn since the last Ack: what it left of the window is not owed any more.
+//
+// RFC 9937 sends after each ACK. Where many come before output's turn, each adds to what those before it let out, as if
+// that had been sent: else all but the last one's would be lost, and with it the exponential growth of PRR-SSRB.
+func (p *PRR) Turn() { p.granted = 0 }
 
 // Ack returns the congestion window after an ACK that delivered so many bytes; inflight is Pipe after it.
 // safe is RFC 9937's safeACK, "SND.UNA advances and no further loss indicated": Outcome.Acked > 0 and
@@ -54,21 +70,24 @@ func (p *PRR) Ack(delivered, inflight, mss int64, safe bool) int64 {
 		return p.window // "if (DeliveredData is 0) return"
 	}
 	p.delivered += delivered
+	out := p.out + p.granted
+	inflight += p.granted
 	var count int64
 	switch {
 	case inflight > p.ssthresh:
-		count = (p.delivered*p.ssthresh+p.recoverFS-1)/p.recoverFS - p.out
+		count = (p.delivered*p.ssthresh+p.recoverFS-1)/p.recoverFS - out
 	default:
-		count = max(p.delivered-p.out, delivered)
+		count = max(p.delivered-out, delivered)
 		if safe {
 			count += mss
 		}
 		count = min(p.ssthresh-inflight, count)
 	}
 	count = max(count, 0)
-	if p.out == 0 && count == 0 {
+	if out == 0 && count == 0 {
 		count = mss // "Force a fast retransmit upon entering recovery"
 	}
+	p.granted += count
 	p.window = inflight + count
 	return p.window
 }

@@ -117,3 +117,31 @@ func TestPRRWithheld(t *testing.T) {
 		t.Errorf("%d sent, %d in flight, want ssthresh", out, pipe)
 	}
 }
+
+// ACKs that come before output's turn let out as much as one by one: in PRR-SSRB each two segments.
+func TestPRRTogether(t *testing.T) {
+	var window, out [2]int64
+	for i, together := range []bool{false, true} {
+		var p PRR
+		p.Enter(14*mss, 0, 10*mss)
+		pipe := int64(2 * mss)
+		p.Ack(mss, pipe, mss, false)
+		p.Sent(mss)
+		for range 2 {
+			p.Turn()
+			for n := range 2 {
+				pipe -= mss
+				w := p.Ack(mss, pipe, mss, true)
+				if n == 0 && together {
+					continue
+				}
+				p.Sent(w - pipe)
+				out[i] += w - pipe
+				pipe, window[i] = w, w
+			}
+		}
+	}
+	if out[0] != 8*mss || out[1] != out[0] || window[1] != window[0] {
+		t.Errorf("%d bytes let out one by one, %d together; window %d and %d", out[0], out[1], window[0], window[1])
+	}
+}
