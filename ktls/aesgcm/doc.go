@@ -21,10 +21,10 @@
 // nothing is looked up, nothing branches but on lengths and counters. The comparison of tags is the caller's.
 //
 // A path is offered only when the CPU and the operating system have it, and it has sealed a known message right
-// (selftest.go). Where there is no path, [Paths] is empty and callers use crypto/cipher. The 128-bit and the 256-bit
-// path run on the CPUs that tested this. The 512-bit path has not, nor has its speed been measured; it has run in an emulated
-// Ice Lake, with the other two beside it, on thousands of cases whose results were computed from the definitions
-// (folder _bochs, TestEmulated).
+// (selftest.go). Where there is no path, [Paths] is empty and callers use crypto/cipher. No CPU with AVX-512 was at
+// hand: the speed of the 512-bit path has not been measured. That it is right has been seen in an emulated Ice
+// Lake, beside the other two, on thousands of cases with results computed from the definitions (folder _bochs,
+// TestEmulated).
 //
 // Sources: NIST SP 800-38D (GCM); FIPS 197 (AES); S. Gueron and M. Kounavis, Intel Carry-Less Multiplication
 // Instruction and its Usage for Computing the GCM Mode, revision 2.02; S. Gueron, AES-GCM for Efficient
