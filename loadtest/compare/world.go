@@ -35,11 +35,12 @@ type stage struct {
 	dir   string
 	file  []byte
 	certs *ktls.Store
+	pin   pinning
 }
 
 // newStage makes the file, of bytes that depend on nothing but their place.
 func newStage(opts *Options) (s *stage, err error) {
-	s = &stage{opts: opts, file: make([]byte, opts.Size)}
+	s = &stage{opts: opts, file: make([]byte, opts.Size), pin: newPinning()}
 	rand.NewChaCha8([32]byte{1}).Read(s.file) //nolint:errcheck // never fails
 	if s.dir, err = os.MkdirTemp("", "ocaserve-compare-"); err != nil {
 		return nil, err
@@ -68,7 +69,10 @@ func (s *stage) fill() error {
 
 func (s *stage) www() string { return filepath.Join(s.dir, "www") }
 
-func (s *stage) close() { os.RemoveAll(s.dir) } //nolint:errcheck // what is left is in the system's temporary folder
+func (s *stage) close() {
+	s.pin.undo()
+	os.RemoveAll(s.dir) //nolint:errcheck // what is left is in the system's temporary folder
+}
 
 // A world is one measurement's server and clients.
 type world struct {
