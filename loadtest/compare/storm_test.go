@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -279,23 +280,29 @@ func (leaver) Readable(c *tcpstack.Conn)    { c.Discard(c.Readable()) }
 func (leaver) Writable(*tcpstack.Conn)      {}
 func (leaver) Closed(*tcpstack.Conn, error) {}
 
+// leaveAtOnce is how many connections close in one turn. A RST is never sent again: one that finds a ring full, the link's or
+// the adapter's, leaves its connection to the server's idle timeout.
+const leaveAtOnce = 128
+
 // leave closes connections, every second one by a reset, and waits until the server has forgotten them.
 func (s *storm) leave(who []*player) {
 	s.t.Helper()
-	s.clients(func() {
-		for i, p := range who {
-			p.conn.SetHandler(leaver{})
-			if i%2 == 0 {
-				p.conn.Abort()
-			} else {
-				p.conn.Close()
+	for part := range slices.Chunk(who, leaveAtOnce) {
+		s.clients(func() {
+			for i, p := range part {
+				p.conn.SetHandler(leaver{})
+				if i%2 == 0 {
+					p.conn.Abort()
+				} else {
+					p.conn.Close()
+				}
 			}
+		})
+		s.n -= len(part)
+		for s.w.origin.Stats().Open > int64(s.n) {
+			s.server(func(*tcpstack.Shard) {})
+			runtime.Gosched()
 		}
-	})
-	s.n -= len(who)
-	for s.w.origin.Stats().Open > int64(s.n) {
-		s.server(func(*tcpstack.Shard) {})
-		runtime.Gosched()
 	}
 }
 
