@@ -16,7 +16,7 @@ import (
 // context, its number and its unsealed image, and nothing else.
 type softNIC struct {
 	t        testing.TB
-	contexts map[uint32]*softContext
+	contexts map[uint64]*softContext
 	added    int
 	limit    int            // contexts at once
 	health   offload.Health // of all contexts
@@ -31,10 +31,10 @@ type softContext struct {
 }
 
 func newSoftNIC(t testing.TB) *softNIC {
-	return &softNIC{t: t, contexts: map[uint32]*softContext{}, limit: 1 << 20}
+	return &softNIC{t: t, contexts: map[uint64]*softContext{}, limit: 1 << 20}
 }
 
-func (n *softNIC) AddContext(c *offload.Crypto) (uint32, error) {
+func (n *softNIC) AddContext(c *offload.Crypto) (uint64, error) {
 	if n.off {
 		return 0, offload.ErrUnsupported
 	}
@@ -50,18 +50,18 @@ func (n *softNIC) AddContext(c *offload.Crypto) (uint32, error) {
 		n.t.Fatal(err)
 	}
 	n.added++
-	n.contexts[uint32(n.added)] = &softContext{c.Version, aead, c.IV, c.Number}
-	return uint32(n.added), nil
+	n.contexts[uint64(n.added)] = &softContext{c.Version, aead, c.IV, c.Number}
+	return uint64(n.added), nil
 }
 
-func (n *softNIC) DelContext(id uint32) {
+func (n *softNIC) DelContext(id uint64) {
 	if n.contexts[id] == nil {
 		n.t.Errorf("context %d is deleted and does not exist", id)
 	}
 	delete(n.contexts, id)
 }
 
-func (n *softNIC) Health(id uint32) offload.Health {
+func (n *softNIC) Health(id uint64) offload.Health {
 	if n.contexts[id] == nil {
 		n.t.Errorf("asked for the health of context %d, which does not exist", id)
 	}

@@ -11,7 +11,7 @@ import (
 
 // A lease is a key's context in the interface, and the records that are left to it: numbers in [from, until).
 type lease struct {
-	id          uint32 // 0: none
+	id          uint64 // 0: none
 	from, until uint64
 	last        uint64 // the highest number left to it, plus 1
 }
@@ -26,7 +26,7 @@ var (
 )
 
 // Context implements stream.Record.
-func (r *record) Context() uint32 { return r.keys.lease.id }
+func (r *record) Context() uint64 { return r.keys.lease.id }
 
 // Offload implements stream.Offloader. What the CPU has sealed, or begun to, it also makes again: that costs
 // the segment, where the device would fetch the whole record.

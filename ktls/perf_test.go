@@ -57,7 +57,7 @@ type flaky struct {
 	good bool
 }
 
-func (n *flaky) Health(uint32) offload.Health {
+func (n *flaky) Health(uint64) offload.Health {
 	if n.good {
 		return offload.Good
 	}

@@ -11,10 +11,10 @@ import (
 // belong to the shard, place to the adapter's thread; the rest is written before the first descriptor that names
 // the context, and wiped after the last one is done, so that the ring orders all access.
 type context struct {
-	id uint32 // 0: free
+	id uint64 // 0: free
 
 	// Driver.
-	generation uint32
+	generation uint64
 	number     uint64    // the next byte in sequence is byte off of this record
 	off        int       //
 	last       uint64    // the ring's tail behind the last descriptor that needs the context
@@ -39,7 +39,7 @@ type context struct {
 }
 
 // A handle is index+1 in the low bits and a generation above, so that a handle that outlived its context names
-// nothing.
+// nothing, however many others the row has had since: an idle connection keeps its own for hours.
 const (
 	indexBits   = 18
 	maxContexts = 1<<indexBits - 1
@@ -64,7 +64,7 @@ func (t *table) init(n int) {
 }
 
 // find returns the context that a handle names; nil: none any more.
-func (t *table) find(id uint32) *context {
+func (t *table) find(id uint64) *context {
 	i := int(id&maxContexts) - 1
 	if i < 0 || i >= len(t.rows) || t.rows[i].id != id {
 		return nil
@@ -82,7 +82,7 @@ func (t *table) take(c *offload.Crypto, key sealKey) *context {
 	r := &t.rows[i]
 	generation := r.generation + 1
 	*r = context{
-		id:         generation<<indexBits | uint32(i+1),
+		id:         generation<<indexBits | uint64(i+1),
 		generation: generation,
 		number:     c.Number,
 		version:    c.Version,
@@ -140,7 +140,7 @@ func (t *table) oldest() *context {
 
 // AddContext makes a context for a key. It fails with offload.ErrNoContext when the table is full and nothing may
 // be evicted, and with offload.ErrUnsupported for what the adapter does not seal.
-func (d *Device) AddContext(c *offload.Crypto) (uint32, error) {
+func (d *Device) AddContext(c *offload.Crypto) (uint64, error) {
 	if !d.nif.features.has(tlsTx) || c.Version != tls12 && c.Version != tls13 {
 		return 0, offload.ErrUnsupported
 	}
@@ -187,7 +187,7 @@ func (d *Device) evict() bool {
 }
 
 // DelContext forgets a context. Frames in the ring that need it are still sealed; then its key is wiped.
-func (d *Device) DelContext(id uint32) {
+func (d *Device) DelContext(id uint64) {
 	c := d.table.find(id)
 	if c == nil || c.dying {
 		return
@@ -215,7 +215,7 @@ func (d *Device) bury() {
 }
 
 // Health says whether records should be left to the context now.
-func (d *Device) Health(id uint32) offload.Health {
+func (d *Device) Health(id uint64) offload.Health {
 	c := d.table.find(id)
 	if c == nil || c.dying || c.lost {
 		return offload.Evicted

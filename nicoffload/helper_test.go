@@ -123,7 +123,7 @@ func (r *rig) wantStat(name string, want uint64) {
 // A session is a TLS connection that sends records over the rig, and knows what must arrive.
 type session struct {
 	crypto  offload.Crypto
-	ctx     uint32
+	ctx     uint64
 	records []*record
 	wire    []byte // sealed by crypto/cipher
 	clear   []byte // unsealed image
@@ -137,7 +137,7 @@ type record struct {
 	length int
 }
 
-func (r *record) Context() uint32 { return r.s.ctx }
+func (r *record) Context() uint64 { return r.s.ctx }
 func (r *record) Number() uint64  { return r.number }
 func (r *record) Len() int        { return r.length }
 

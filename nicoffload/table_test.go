@@ -139,3 +139,22 @@ func TestTLSOff(t *testing.T) {
 	v.take(r.arrived())
 	v.complete(0, len(s.wire))
 }
+
+// A handle whose owner was away for long, as an idle connection is, must not come to name somebody else's key: that
+// would seal two plaintexts with one nonce. The row that was freed last is the next one taken.
+func TestHandlesAreNotReused(t *testing.T) {
+	r := newRig(t, rigConfig{Config: Config{Contexts: 1}})
+	s := newSession(t, tls13, 16, 0, 1, 100)
+	seen := make(map[any]bool)
+	for range 70_000 {
+		id, err := r.dev.AddContext(&s.crypto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[id] {
+			t.Fatalf("handle %#x after %d others is one of them", id, len(seen))
+		}
+		seen[id] = true
+		r.dev.DelContext(id)
+	}
+}

@@ -30,8 +30,8 @@ import (
 type adapter struct {
 	*netsim.Device
 	rnd      *rand.Rand
-	contexts map[uint32]uint64 // where the stream goes on: record number, and offset in the low bits
-	last     uint32
+	contexts map[uint64]uint64 // where the stream goes on: record number, and offset in the low bits
+	last     uint64
 	taken    uint64
 	health   offload.Health
 }
@@ -87,7 +87,7 @@ func (a *adapter) seal(book *ledger.Book, runs []stream.Sealing) {
 	}
 }
 
-func (a *adapter) AddContext(c *offload.Crypto) (uint32, error) {
+func (a *adapter) AddContext(c *offload.Crypto) (uint64, error) {
 	if len(a.contexts) > 2 {
 		return 0, offload.ErrNoContext
 	}
@@ -96,8 +96,8 @@ func (a *adapter) AddContext(c *offload.Crypto) (uint32, error) {
 	return a.last, nil
 }
 
-func (a *adapter) DelContext(id uint32)         { delete(a.contexts, id) }
-func (a *adapter) Health(uint32) offload.Health { return a.health }
+func (a *adapter) DelContext(id uint64)         { delete(a.contexts, id) }
+func (a *adapter) Health(uint64) offload.Health { return a.health }
 
 // A sender answers with responses of random parts, in its mode, until it closes or aborts. It is the transfer's
 // sink and the framer's queue.
@@ -239,7 +239,7 @@ func newLab(t *testing.T, seed uint64, mode ktls.Mode) *lab {
 	bell.Sender.TSO, bell.Sender.Rate, bell.Sender.Ring = true, 125_000_000, 70_000
 	bell.Sender.NoChecksum = mode != ktls.ModeNIC && w.rnd.IntN(4) == 0
 	bells := w.net.Dumbbell(bell)
-	w.nic = &adapter{Device: bells.Senders[0], rnd: w.rnd, contexts: make(map[uint32]uint64)}
+	w.nic = &adapter{Device: bells.Senders[0], rnd: w.rnd, contexts: make(map[uint64]uint64)}
 	w.server = w.host(netsim.SenderAddr(0), bells.Senders[0], w.nic)
 	w.client = w.host(netsim.ReceiverAddr(0), bells.Receivers[0], bells.Receivers[0])
 	w.pool.SetNIC(w.nic)

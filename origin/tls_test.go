@@ -163,9 +163,9 @@ func TestModeNIC(t *testing.T) {
 // fullNIC is an interface whose table of contexts is full.
 type fullNIC struct{}
 
-func (fullNIC) AddContext(*offload.Crypto) (uint32, error) { return 0, offload.ErrNoContext }
-func (fullNIC) DelContext(uint32)                          {}
-func (fullNIC) Health(uint32) offload.Health               { return offload.Evicted }
+func (fullNIC) AddContext(*offload.Crypto) (uint64, error) { return 0, offload.ErrNoContext }
+func (fullNIC) DelContext(uint64)                          {}
+func (fullNIC) Health(uint64) offload.Health               { return offload.Evicted }
 
 // Records may be cut anywhere into runs and arrivals, and a head anywhere into records.
 func TestTLSSplitAnywhere(t *testing.T) {

@@ -44,10 +44,10 @@ func (h Health) String() string { return healthNames[h] }
 // A NIC is one queue of an interface that seals records. It belongs to the shard that drives the queue.
 type NIC interface {
 	// AddContext makes a context and returns its handle, which is never 0.
-	AddContext(c *Crypto) (uint32, error)
+	AddContext(c *Crypto) (uint64, error)
 	// DelContext forgets a context and wipes its key, once the frames in the ring that need it are gone.
-	DelContext(id uint32)
+	DelContext(id uint64)
 	// Health says whether records should be left to the context now. It costs little: it is asked for each
 	// record that is framed.
-	Health(id uint32) Health
+	Health(id uint64) Health
 }

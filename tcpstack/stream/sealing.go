@@ -4,7 +4,7 @@ package stream
 // shard that owns the connection, while the record is queued or a frame with a part of it is in the device.
 type Record interface {
 	// Context is the device's handle for the key.
-	Context() uint32
+	Context() uint64
 	// Number is the record number, which the nonce is made from.
 	Number() uint64
 	// Len is the number of wire bytes.
