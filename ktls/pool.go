@@ -23,7 +23,9 @@ type Pool struct {
 	pages   []*pageSpan
 	stats   Stats
 	nic     offload.NIC // nil: none
-	sink    [2 << 10]byte
+	// maxRexmit is the share of retransmissions above which records leave nic.
+	maxRexmit float64
+	sink      [2 << 10]byte
 }
 
 // maxIdleSpans bounds the idle record and page structs of a pool (about 100 bytes each).
@@ -45,11 +47,15 @@ func NewPool(limit int) *Pool {
 	if limit == 0 {
 		limit = 4 << 20
 	}
-	return &Pool{limit: limit}
+	return &Pool{limit: limit, maxRexmit: DefaultMaxRexmit}
 }
 
 // SetNIC names the interface queue that the shard drives, if it seals: what ModeNIC needs.
 func (p *Pool) SetNIC(nic offload.NIC) { p.nic = nic }
+
+// SetMaxRexmit sets the share of retransmissions above which a connection's records leave the interface, and below a
+// quarter of which they come back; with 1 they never leave for that.
+func (p *Pool) SetMaxRexmit(share float64) { p.maxRexmit = share }
 
 // Stats returns a copy of the counters; call it on the shard.
 func (p *Pool) Stats() Stats { return p.stats }

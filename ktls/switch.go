@@ -47,10 +47,11 @@ type Switches struct {
 const (
 	// rexmitWindow is over how many transmitted bytes retransmissions are measured.
 	rexmitWindow = 1 << 20
-	// maxRexmit and calmRexmit are how many of 10000 bytes may be retransmitted: above the one records leave the
-	// interface, below the other they come back. FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct is 2 %, and there
-	// is no way back.
-	maxRexmit, calmRexmit = 200, 50
+	// DefaultMaxRexmit is the share of bytes that may be retransmitted before records leave the interface. It is that
+	// of FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct, from which there is no way back.
+	DefaultMaxRexmit = 0.02
+	// calmRexmit is the part of it below which they come back.
+	calmRexmit = 1. / 4
 	// minHold and maxHold bound how many records are framed before the interface is tried again. It doubles
 	// with each failure; records that stayed there for maxHold have earned the shortest.
 	minHold, maxHold = 64, 64 << 6
@@ -127,7 +128,7 @@ func (f *Framer) steer() {
 	if f.now == ModeNIC {
 		if health := f.health(); health != offload.Good {
 			f.toInline(reasonOf(health))
-		} else if rexmit > maxRexmit {
+		} else if rexmit > f.pool.maxRexmit {
 			f.toInline(ReasonRetransmits)
 		}
 		return
@@ -140,16 +141,16 @@ func (f *Framer) steer() {
 // health is that of the current key's context.
 func (f *Framer) health() offload.Health { return f.pool.nic.Health(f.w.keys.lease.id) }
 
-// measure returns the share of retransmissions, of 10000, since the window began, as if this had been a whole window at
-// least, and begins another one.
-func (f *Framer) measure() uint64 {
+// measure returns the share of retransmissions since the window began, as if this had been a whole window at least, and
+// begins another one.
+func (f *Framer) measure() float64 {
 	h := &f.helm
 	rexmit := f.book.Sum(ledger.Retransmitted)
 	sent := f.book.Sum(ledger.Sent) + rexmit
 	n := sent - h.sent
-	rate := 10_000 * (rexmit - h.rexmit) / max(n, rexmitWindow)
+	rate := float64(rexmit-h.rexmit) / float64(max(n, rexmitWindow))
 	if n >= rexmitWindow {
-		h.calm = rate < calmRexmit
+		h.calm = rate < f.pool.maxRexmit*calmRexmit
 		h.sent, h.rexmit = sent, rexmit
 	}
 	return rate

@@ -125,7 +125,7 @@ func TestSwitchByRetransmissions(t *testing.T) {
 		for begun := s.f.helm.sent; s.f.helm.sent == begun; {
 			s.send(1) // until a window begins
 		}
-		s.book.Add(ledger.Retransmitted, rexmitWindow*maxRexmit/10_000)
+		s.book.Add(ledger.Retransmitted, rexmitWindow/50)
 		s.send(1)
 		s.wantMode(ModeNIC) // not above 2 % yet
 		s.book.Add(ledger.Retransmitted, rexmitWindow/1000)
@@ -153,6 +153,21 @@ func TestSwitchByRetransmissions(t *testing.T) {
 		s.wantMode(ModeInline)
 	}
 	s.finish()
+}
+
+// With a threshold of 100 % no share of retransmissions moves a connection, with 10 % one above it does.
+func TestMaxRexmit(t *testing.T) {
+	for _, c := range []struct {
+		max, rexmit float64
+		want        Mode
+	}{{1, 0.9, ModeNIC}, {0.1, 0.08, ModeNIC}, {0.1, 0.12, ModeInline}} {
+		s := newShip(t, func(*softNIC) {})
+		s.f.pool.SetMaxRexmit(c.max)
+		s.book.Add(ledger.Retransmitted, int(rexmitWindow*c.rexmit))
+		s.send(1)
+		s.wantMode(c.want)
+		s.finish()
+	}
 }
 
 // book1 is what a record adds to the bytes sent.

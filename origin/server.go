@@ -31,6 +31,9 @@ type Options struct {
 	// or a nil answer: it does not. ModeNIC needs it.
 	NIC func(*tcpstack.Shard) offload.NIC
 
+	// MaxRexmit is the share of retransmissions above which a connection's records leave NIC; 0: ktls.DefaultMaxRexmit.
+	MaxRexmit float64
+
 	// Pace, if set, is asked for each response's pace: the rate, a deadline, catch-up; From and To are not
 	// used. The zero Range is none. It runs on the shard and must not block.
 	Pace func(PaceRequest) pacing.Range
@@ -60,6 +63,9 @@ func (o *Options) setDefaults() error {
 	def(&o.HandshakeTimeout, 10*time.Second)
 	def(&o.Linger, 5*time.Second)
 	def(&o.SendWindow, 60*time.Second)
+	if o.MaxRexmit == 0 {
+		o.MaxRexmit = ktls.DefaultMaxRexmit
+	}
 	if o.MinSendRate == 0 {
 		o.MinSendRate = 256
 	}
@@ -197,6 +203,7 @@ func (sh *shard) setNIC(nic offload.NIC) {
 		return
 	}
 	sh.pool.SetNIC(nic)
+	sh.pool.SetMaxRexmit(sh.srv.opts.MaxRexmit)
 	sh.nic = true
 	sh.mode = sh.srv.opts.Mode
 }
