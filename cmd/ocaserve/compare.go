@@ -30,9 +30,10 @@ type compareFlags struct {
 	Rounds   int           `default:"3" help:"Measurements of each kind; the modes take turns, medians and spread are shown (${default})."`
 	RTT      time.Duration `name:"rtt" default:"0s" help:"Round trip that the wire adds."`
 	NIC      string        `name:"nic" placeholder:"SPEC" help:"The emulated adapter, in all modes: contexts=1024,bus=16GB/s,setup=50us,..."`
-	Seed     uint64        `default:"1" help:"Same seed, same packets lost."`
-	JSON     string        `name:"json" placeholder:"FILE|-" help:"Write all rounds, medians and the verdict as JSON."`
-	HTML     string        `name:"html" placeholder:"FILE" help:"Write a page with charts, the table and the verdict; it needs nothing from outside."`
+	rexmitFlags
+	Seed uint64 `default:"1" help:"Same seed, same packets lost."`
+	JSON string `name:"json" placeholder:"FILE|-" help:"Write all rounds, medians and the verdict as JSON."`
+	HTML string `name:"html" placeholder:"FILE" help:"Write a page with charts, the table and the verdict; it needs nothing from outside."`
 }
 
 // run compares, and prints what was measured until a signal if one comes.
@@ -73,6 +74,7 @@ func interrupted(ctx context.Context, err error) error {
 func (f *compareFlags) options() (o comparison.Options, err error) {
 	o = comparison.Options{
 		Conns: f.Conns, Net: f.Net, Size: int64(f.Size), Duration: f.Duration, Rounds: f.Rounds, RTT: f.RTT, Seed: f.Seed,
+		MaxRexmit: float64(f.MaxRexmit),
 	}
 	for _, s := range f.Modes {
 		m, err := ktls.ParseMode(s)

@@ -48,6 +48,7 @@ func (s *server) openOrigin() (err error) {
 	opts := origin.Options{
 		Catalogue: s.catalogue, Cache: s.cache, Wall: time.Now, Mode: mode,
 		Log: s.log, Listing: s.opts.listing, FastOpen: s.opts.link.FastOpen, NIC: s.link.sealer(),
+		MaxRexmit: float64(s.opts.link.MaxRexmit),
 	}
 	s.opts.link.paceFlags.applyOrigin(&opts)
 	if s.certs != nil {

@@ -13,6 +13,12 @@ import (
 // nicFlags put an emulated adapter between the stack and its link.
 type nicFlags struct {
 	NIC string `name:"nic" placeholder:"on|off|SPEC" help:"Put an emulated adapter with TSO, checksum and TLS offload in front of the link: on takes the defaults, else contexts=1024,bus=16GB/s,setup=50us,evict=lru,depth=512,verify=1%,faults=csum+tls-tag,seed=7 and more, see the package nicoffload. --tls nic alone means on. ocaserve ethtool shows and switches it."`
+	rexmitFlags
+}
+
+// rexmitFlags say when a connection leaves the adapter.
+type rexmitFlags struct {
+	MaxRexmit share `default:"2%" placeholder:"SHARE" help:"Share of retransmitted bytes above which the CPU seals a connection's records, since each makes the adapter read a record again (${default}, as FreeBSD's kern.ipc.tls.ifnet_max_rexmit_pct; 100%: never for that)."`
 }
 
 // nicConfig is what --nic and --tls together ask for; nil: no adapter.

@@ -195,8 +195,8 @@ func (r *Report) redma(n int) template.HTML {
 	cv := &canvas{width: chartWidth, height: height, title: "Bytes fetched over the bus for each byte sent, against loss"}
 	last := cells[len(cells)-1]
 	most := max(last.Loss, 0.01) * 1.15
-	slope := recordSlope(cells)
-	xs, ys := ticks(most*100, 5), ticks(100*max(slope*most, highest(cells)-1), 4)
+	record := recordLen(cells)
+	xs, ys := ticks(most*100, 5), ticks(100*max(amplification(most, record, segment), highest(cells))-100, 4)
 	x := func(p float64) float64 { return leftEdge + (chartWidth-16-leftEdge)*p*100/xs[len(xs)-1] }
 	y := func(f float64) float64 { return bottom - (bottom-top)*(f-1)*100/ys[len(ys)-1] }
 	for _, v := range ys {
@@ -208,17 +208,29 @@ func (r *Report) redma(n int) template.HTML {
 	}
 	cv.text((leftEdge+chartWidth-16)/2, height-6, "middle", "axis", "packets lost")
 	end := xs[len(xs)-1] / 100
-	cv.path("curve", [][2]float64{{x(0), y(1)}, {x(end), y(1 + slope*end)}})
-	cv.path("curve faint", [][2]float64{{x(0), y(1)}, {x(end), y(amplification(end, 4<<10, segment))}})
+	cv.arithmetic("curve", record, end, x, y)
+	cv.arithmetic("curve faint", 4<<10, end, x, y)
 	for _, c := range cells {
 		cv.fetched(c, x, y)
 	}
 	return cv.html()
 }
 
-// fetched draws one measured point with its spread, and how much the adapter sealed if that is not all.
+// arithmetic draws what the adapter fetches if it seals everything, by the length of records, up to a loss rate.
+func (c *canvas) arithmetic(class string, record, end float64, x, y func(float64) float64) {
+	const parts = 8
+	var points [][2]float64
+	for i := range parts + 1 {
+		p := end * float64(i) / parts
+		points = append(points, [2]float64{x(p), y(amplification(p, record, segment))})
+	}
+	c.path(class, points)
+}
+
+// fetched draws one measured point with its spread and its prediction, and how much the adapter sealed if that is not all.
 func (c *canvas) fetched(cell *Cell, x, y func(float64) float64) {
-	s := cell.Figures[ReDMA]
+	s, p := cell.Figures[ReDMA], cell.Median(Predicted)
+	c.circle(x(cell.Loss), y(p), 7.5, "ring nic", fmt.Sprintf("loss %s: predicted factor %.3f", percent(cell.Loss), p))
 	c.line(x(cell.Loss), y(s.Min), x(cell.Loss), y(s.Max), "whisker")
 	text := fmt.Sprintf("%.0f%% by NIC", 100*cell.Median(Offloaded))
 	c.circle(x(cell.Loss), y(s.Median), 5, "dot nic", fmt.Sprintf("loss %s: factor %.3f, %s", percent(cell.Loss), s.Median, text))
@@ -227,14 +239,14 @@ func (c *canvas) fetched(cell *Cell, x, y func(float64) float64) {
 	}
 }
 
-// recordSlope is (r-s)/s of the prediction, by the record length that was measured.
-func recordSlope(cells []*Cell) float64 {
+// recordLen is the length of records that were measured, bytes, which amplification is linear in.
+func recordLen(cells []*Cell) float64 {
 	for i := len(cells) - 1; i >= 0; i-- {
 		if c := cells[i]; c.Loss > 0 {
-			return (c.Median(Predicted) - 1) / c.Loss
+			return segment * (1 + (c.Median(AllSealed)-1)/(amplification(c.Loss, 2*segment, segment)-1))
 		}
 	}
-	return amplification(1, maxRecord, segment) - 1
+	return maxRecord
 }
 
 func highest(cells []*Cell) (f float64) {

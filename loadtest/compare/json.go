@@ -21,6 +21,7 @@ type (
 		Responses     int         `json:"measurement_responses,omitempty"`
 		RTT           float64     `json:"added_rtt_seconds"`
 		NIC           string      `json:"nic"`
+		MaxRexmit     float64     `json:"max_rexmit_share"`
 		RoundsWanted  int         `json:"rounds_wanted"`
 		RoundsDone    int         `json:"rounds_complete"`
 		SegmentBytes  int         `json:"segment_bytes"`
@@ -68,7 +69,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	j := jsonReport{
 		Command: r.Command, When: r.When, Machine: r.Machine.json(),
 		TLSVersion: o.Version.String(), Cipher: o.Cipher.String(), Net: o.Net, FileBytes: o.Size,
-		Measurement: o.Duration.Seconds(), Responses: o.Responses, RTT: o.RTT.Seconds(), NIC: o.NIC.String(),
+		Measurement: o.Duration.Seconds(), Responses: o.Responses, RTT: o.RTT.Seconds(), NIC: o.NIC.String(), MaxRexmit: o.MaxRexmit,
 		RoundsWanted: o.Rounds, RoundsDone: r.Rounds, SegmentBytes: segment, VerifiedEvery: verifyEvery,
 		Cells: []jsonCell{}, Verdict: append([]string{}, r.Verdict...), Warnings: append([]string{}, r.Warnings...), Notes: r.Notes,
 	}

@@ -22,7 +22,9 @@ type Options struct {
 	Rounds   int           // measurements of each cell; 0: 3
 	RTT      time.Duration // that the wire adds
 	NIC      nicoffload.Config
-	Seed     uint64 // of what the wire loses
+	// MaxRexmit is the share of retransmissions above which connections leave the adapter; 0: ktls.DefaultMaxRexmit.
+	MaxRexmit float64
+	Seed      uint64 // of what the wire loses
 
 	// Responses ends a measurement when so many have been received, instead of Duration: for tests, which must
 	// not depend on how fast the machine is.
@@ -73,6 +75,9 @@ func (o *Options) setDefaults() error {
 	if o.Duration == 0 {
 		o.Duration = 500 * time.Millisecond
 	}
+	if o.MaxRexmit == 0 {
+		o.MaxRexmit = ktls.DefaultMaxRexmit
+	}
 	if o.Rounds == 0 {
 		o.Rounds = 3
 	}
@@ -98,6 +103,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("a measurement takes at least 10ms")
 	case o.Rounds < 1:
 		return fmt.Errorf("at least one round is needed")
+	case !(o.MaxRexmit > 0 && o.MaxRexmit <= 1):
+		return fmt.Errorf("the share of retransmissions that an adapter bears is above 0%% and up to 100%%")
 	case o.RTT < 0 || o.RTT > 2*time.Second:
 		return fmt.Errorf("the round trip is from 0 to 2s")
 	}

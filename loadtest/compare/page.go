@@ -71,7 +71,7 @@ type pageCell struct{ Median, Spread string }
 func (r *Report) WriteHTML(w io.Writer) error {
 	d := pageData{
 		CSS: template.CSS(pageCSS), Command: r.Command, When: r.When.Format("2 January 2006, 15:04 MST"),
-		Setup: r.Options.describe(), Machine: r.Machine.describe(), Warnings: r.Warnings, Verdict: r.Verdict, Notes: r.Notes,
+		Setup: r.describe(), Machine: r.Machine.describe(), Warnings: r.Warnings, Verdict: r.Verdict, Notes: r.Notes,
 	}
 	if done, planned := r.Done(), r.Planned(); done < planned {
 		d.Progress = fmt.Sprintf("%d of %d measurements", done, planned)
@@ -133,8 +133,8 @@ func (r *Report) charts(n int) (list []chart) {
 			[]legend{{"solid", "host"}, {"pale", "NIC"}}, cpu.draw(r, n)},
 		{"Touches of memory per byte", "Reads and writes of payload, from the ledger of every byte.",
 			[]legend{{"solid", "memory"}, {"pale", "in a CPU's cache, by the model"}}, touches.draw(r, n)},
-		{"Fetched again over the bus", "A retransmission makes the adapter read the record again from its start. Line: the arithmetic, if the adapter seals everything; faint: with records of 4 KiB. Connections that retransmit more than 2% leave the adapter.",
-			[]legend{{"key dot nic", "measured"}, {"key curve", "arithmetic"}}, r.redma(n)},
+		{"Fetched again over the bus", "A retransmission makes the adapter read the record again from its start. Ring: the arithmetic for the measured shares of retransmissions and of bytes that the adapter sealed; line: if it seals everything; faint: with records of 4 KiB. Connections that retransmit more than " + percent(r.Options.MaxRexmit) + " leave the adapter.",
+			[]legend{{"key dot nic", "measured"}, {"key ring nic", "arithmetic"}, {"key curve", "if all by NIC"}}, r.redma(n)},
 		{"Time to first byte", "From the request to the first byte of its response, while all connections load. Logarithmic.",
 			[]legend{{"key dot", "p50"}, {"key ring", "p99"}}, r.waits(n)},
 		{"Kept for each byte in the send queue", "Records, tags, buffers: bytes of memory beside references to pages, until the acknowledgment.",

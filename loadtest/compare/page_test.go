@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ocaserve/ktls"
+	"ocaserve/tcpstack/ledger"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -111,7 +112,7 @@ func TestTable(t *testing.T) {
 	var b strings.Builder
 	example().WriteTable(&b)
 	for _, want := range []string{
-		"8 connections, loss 1%", "host CPU      s/GB      0.200 0.190..0.220", "sealed by NIC %           0.0",
+		"8 connections, loss 1%", "host CPU        s/GB      0.200 0.190..0.220", "sealed by NIC   %           0.0",
 		"It stops paying", "These figures are made up.", "Nothing of this was measured.",
 	} {
 		if !strings.Contains(b.String(), want) {
@@ -120,6 +121,38 @@ func TestTable(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(b.String())
+	}
+}
+
+// TestMeasuredRounds: the header says how many rounds the medians are of.
+func TestMeasuredRounds(t *testing.T) {
+	cell := func(loss float64, rounds int) fake {
+		host := make([]float64, rounds)
+		return fake{mode: ktls.ModeInline, loss: loss, host: host, nic: host}
+	}
+	for _, c := range []struct {
+		a, b int
+		want string
+	}{{3, 3, "medians of 3"}, {2, 2, "medians of 2 (of 3 rounds)"}, {2, 1, "medians of 1 to 2 (of 3 rounds)"}} {
+		if got := fakeReport(3, cell(0, c.a), cell(0.01, c.b)).describe(); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%d and %d of 3 rounds: %q, want %q at the end", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+// TestPrediction: what the CPU seals is not refetched, and neither is what was not lost.
+func TestPrediction(t *testing.T) {
+	r := Round{Cell: Key{Mode: ktls.ModeNIC, Loss: 0.03}, Offloaded: 0.5, Measures: ledger.Measures{Retransmits: 0.02}}
+	r.predict(3 * segment)
+	if want := 1 + 0.5*0.02*0.99*2; math.Abs(r.Predicted-want) > 1e-9 {
+		t.Errorf("predicted %v, want %v", r.Predicted, want)
+	}
+	if want := 1 + 0.03*0.985*2; math.Abs(r.AllSealed-want) > 1e-9 {
+		t.Errorf("if all were sealed %v, want %v", r.AllSealed, want)
+	}
+	pairs := ledger.Resync{Record: 9 * segment, Segment: segment, Burst: 2 * segment, Loss: 0.03}
+	if want, got := pairs.Amplification(), amplification(0.03, 9*segment, segment); math.Abs(got/want-1) > 1e-9 {
+		t.Errorf("%v, ledger.Resync says %v", got, want)
 	}
 }
 

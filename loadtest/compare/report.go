@@ -28,6 +28,7 @@ const (
 	Memory     = "memory_bytes_per_byte"
 	ReDMA      = "dma_amplification_factor"
 	Predicted  = "dma_amplification_predicted_factor"
+	AllSealed  = "dma_amplification_if_all_sealed_factor"
 	Retained   = "retained_bytes_per_queued_byte"
 	Heap       = "live_heap_bytes"
 	TTFB50     = "ttfb_p50_seconds"
@@ -49,6 +50,7 @@ var metrics = []metric{
 	{Memory, func(r *Round) float64 { return r.Measures.Memory }},
 	{ReDMA, func(r *Round) float64 { return r.Measures.Amplification }},
 	{Predicted, func(r *Round) float64 { return r.Predicted }},
+	{AllSealed, func(r *Round) float64 { return r.AllSealed }},
 	{Retained, func(r *Round) float64 { return r.Retained }},
 	{Heap, func(r *Round) float64 { return r.Heap }},
 	{TTFB50, func(r *Round) float64 { return r.P50 }},

@@ -27,7 +27,8 @@ type Round struct {
 	Adapter   map[string]uint64 // the adapter's counters
 
 	Measures  ledger.Measures
-	Predicted float64 // of Measures.Amplification, if the adapter sealed everything
+	Predicted float64 // of Measures.Amplification, for what was retransmitted and what the adapter sealed
+	AllSealed float64 // of it, for the loss that was asked for, if the adapter sealed everything
 	Retained  float64 // bytes kept for each byte of the send queue, beside references to pages
 	Heap      float64 // bytes of live heap that the measurement added, server and clients together
 	Cycles    float64 // of the host, per byte
@@ -68,16 +69,23 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	a, b := &from.records.Switches, &to.records.Switches
 	r.ToNIC, r.ToInline, r.Failed = b.ToIfnet-a.ToIfnet, reasons(&a.ToSW, &b.ToSW), reasons(&a.Failed, &b.Failed)
 	r.Others = from.load.others(to.load, r.Wall, runtime.NumCPU())
-	r.Predicted = math.NaN()
-	if k.Mode == ktls.ModeNIC {
-		r.Predicted = amplification(k.Loss, meanRecord(book), segment)
-	}
+	r.predict(meanRecord(book))
 	r.Cycles = math.NaN()
 	if hz := clockRate(); hz > 0 {
 		r.Cycles = r.HostCPU.Seconds() * hz / float64(max(r.Body, 1))
 	}
 	r.waits(to.tally.Waits[len(from.tally.Waits):])
 	return r
+}
+
+// predict says what the adapter would have fetched by the arithmetic, for records of so many bytes. What a connection
+// retransmits while the CPU seals costs the adapter nothing: the refetched part is in proportion to what the adapter seals.
+func (r *Round) predict(record float64) {
+	r.Predicted, r.AllSealed = math.NaN(), math.NaN()
+	if r.Cell.Mode == ktls.ModeNIC {
+		r.Predicted = 1 + r.Offloaded*(amplification(r.Measures.Retransmits, record, segment)-1)
+		r.AllSealed = amplification(r.Cell.Loss, record, segment)
+	}
 }
 
 // reasons lists what was counted between two states, by reason.
@@ -161,15 +169,14 @@ func meanRecord(b *ledger.Book) float64 {
 	return maxRecord
 }
 
-// amplification predicts (fetched + refetched) / fetched at a loss rate, for records of r bytes in segments of s, if
-// the adapter seals everything. A lost segment is sent again by itself, and the order of the stream is broken twice:
-// before the retransmission and behind it. Each time the adapter reads the record again from its start to the place
-// where it has to go on, which is somewhere in it: r/2 on average, less half a segment where segments begin at a
-// record's start. Of the segments sent a share of p/(1-p) per first transmission is sent again, since a
-// retransmission is lost as often as anything else:
+// amplification predicts (fetched + refetched) / fetched where a share p of the bytes sent are retransmissions, for records
+// of r bytes in segments of s, if the adapter seals everything. A lost segment is sent again by itself, and the order of the
+// stream is broken twice: before the retransmission and behind it. Each time the adapter reads the record again from its
+// start to the place where it has to go on, which is somewhere in it: r/2 on average, less half a segment where segments
+// begin at a record's start. Lost neighbours break the order once for both; acknowledgments let segments leave in pairs,
+// so that a neighbour is lost with half of the probability p:
 //
-//	1 + 2 * p * (r - s)/2 / s = 1 + p * (r - s)/s
+//	1 + 2 * p * (1 - p/2) * (r - s)/2 / s = 1 + p * (1 - p/2) * (r - s)/s
 //
-// per byte fetched, retransmissions among them. Losses next to each other break the order once for both, so that
-// the truth lies below where losses are dense.
-func amplification(p, r, s float64) float64 { return 1 + p*max(r-s, 0)/s }
+// It is ledger.Resync with bursts of two segments that end anywhere, for any mean length of records.
+func amplification(p, r, s float64) float64 { return 1 + p*(1-p/2)*max(r-s, 0)/s }

@@ -151,6 +151,7 @@ func TestCheck(t *testing.T) {
 		{func(o *Options) { o.Size = 5 }, "size of the file"},
 		{func(o *Options) { o.Duration = 1 }, "at least 10ms"},
 		{func(o *Options) { o.Rounds = -1 }, "at least one round"},
+		{func(o *Options) { o.MaxRexmit = 1.5 }, "up to 100%"},
 		{func(o *Options) { o.RTT = -1 }, "round trip"},
 	} {
 		var o Options

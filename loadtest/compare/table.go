@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/cpuid/v2"
+
+	"ocaserve/ktls"
 )
 
 // percent is a share as people write it.
@@ -36,6 +38,7 @@ var rows = []row{
 	{"touches", "/byte", Touches, fixed(2, 1)},
 	{"re-DMA", "factor", ReDMA, fixed(3, 1)},
 	{"  predicted", "factor", Predicted, fixed(3, 1)},
+	{"  if all by NIC", "factor", AllSealed, fixed(3, 1)},
 	{"retained", "/byte", Retained, fixed(3, 1)},
 	{"live heap", "MiB", Heap, fixed(1, 1.0/(1<<20))},
 	{"TTFB p50", "ms", TTFB50, fixed(2, 1e3)},
@@ -68,7 +71,7 @@ func (w *row) spread(c *Cell) string {
 
 // WriteTable prints medians with their spread, and the verdict.
 func (r *Report) WriteTable(w io.Writer) {
-	fmt.Fprintf(w, "%s\n%s\n", r.Options.describe(), r.Machine.describe())
+	fmt.Fprintf(w, "%s\n%s\n", r.describe(), r.Machine.describe())
 	if done, planned := r.Done(), r.Planned(); done < planned {
 		fmt.Fprintf(w, "not finished: %d of %d measurements\n", done, planned)
 	}
@@ -92,7 +95,7 @@ func (r *Report) WriteTable(w io.Writer) {
 // writeGroup prints what was measured at one loss rate: a column for each mode, medians with their spread behind.
 func writeGroup(w io.Writer, cells []*Cell) {
 	line := func(name, unit string, cell func(*Cell) (string, string)) {
-		text := fmt.Sprintf("%-14s%-6s", name, unit)
+		text := fmt.Sprintf("%-16s%-6s", name, unit)
 		for _, c := range cells {
 			median, spread := cell(c)
 			text += fmt.Sprintf(" %8s %-15s", median, spread)
@@ -132,14 +135,32 @@ func connections(n int) string {
 	return strconv.Itoa(n) + " connections"
 }
 
-// describe is the comparison in one line.
-func (o *Options) describe() string {
-	text := fmt.Sprintf("%v, %v, %.4g MiB per response, %v per measurement, medians of %d",
-		o.Version, o.Cipher, float64(o.Size)/(1<<20), o.Duration, o.Rounds)
-	if o.Responses > 0 {
-		text = fmt.Sprintf("%v, %v, %.4g MiB per response, %d responses per measurement, medians of %d",
-			o.Version, o.Cipher, float64(o.Size)/(1<<20), o.Responses, o.Rounds)
+// measured is how many rounds the medians are of: fewer than asked for, or not as many everywhere, if the comparison was
+// interrupted.
+func (r *Report) measured() string {
+	least, most := r.Options.Rounds, 0
+	for i := range r.Cells {
+		n := len(r.Cells[i].Rounds)
+		least, most = min(least, n), max(most, n)
 	}
+	switch {
+	case least == r.Options.Rounds:
+		return strconv.Itoa(least)
+	case least == most:
+		return fmt.Sprintf("%d (of %d rounds)", least, r.Options.Rounds)
+	}
+	return fmt.Sprintf("%d to %d (of %d rounds)", least, most, r.Options.Rounds)
+}
+
+// describe is the comparison in one line.
+func (r *Report) describe() string {
+	o := &r.Options
+	length := o.Duration.String()
+	if o.Responses > 0 {
+		length = fmt.Sprintf("%d responses", o.Responses)
+	}
+	text := fmt.Sprintf("%v, %v, %.4g MiB per response, %s per measurement, medians of %s",
+		o.Version, o.Cipher, float64(o.Size)/(1<<20), length, r.measured())
 	if o.Net == NetTUN {
 		text += ", kernel clients over a TUN"
 	}
@@ -148,6 +169,9 @@ func (o *Options) describe() string {
 	}
 	if s := o.NIC.String(); s != "" {
 		text += ", adapter " + s
+	}
+	if o.MaxRexmit != ktls.DefaultMaxRexmit {
+		text += ", on the adapter up to " + percent(o.MaxRexmit) + " retransmissions"
 	}
 	return text
 }
@@ -191,7 +215,7 @@ func (o *Options) notes() []string {
 		"Host CPU is the time of the server's thread (RUSAGE_THREAD): TCP, HTTP, records, and sealing where the host does it. NIC CPU is the time of the emulated adapter's thread, the same in all modes but for sealing; on a real adapter it is silicon. GB are bytes of files that arrived. Handshakes and warming up are not in any figure.",
 		"Clients, adapter and server share this machine's cores: goodput is what all of them together reach, CPU per GB is what the server costs.",
 		fmt.Sprintf("One response in %d was opened and compared with the file byte for byte, and the first record of each; of the others the records' headers were followed.", verifyEvery),
-		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is 1 + p(r-s)/s for loss p, records of r bytes and segments of s, if the adapter sealed everything. Retained is what a byte in the send queue costs beside a reference to its page.",
+		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is 1 + f*p(1-p/2)(r-s)/s for the share p of retransmissions and the share f of bytes sealed by the adapter that were measured, records of r bytes and segments of s; \"if all by NIC\" is that for p = loss and f = 1. Retained is what a byte in the send queue costs beside a reference to its page.",
 	}
 	if o.Net == NetTUN {
 		text := "Over a TUN the adapter's thread runs the kernel's side of the TUN too, and with it a part of the clients' TCP: NIC CPU is more than the adapter."

@@ -242,6 +242,6 @@ func (p *pay) resyncs() string {
 		return ""
 	}
 	more := func(f float64) string { return fmt.Sprintf("%.1f%%", 100*(f-1)) }
-	return fmt.Sprintf("%.0f resyncs per GB made it fetch %s more than it sent; by the arithmetic that is %s if it seals everything, and %s with records of 4 KiB",
-		n, more(factor), more(p.nic.Median(Predicted)), more(amplification(p.loss, 4<<10, segment)))
+	return fmt.Sprintf("%.0f resyncs per GB made it fetch %s more than it sent; by the arithmetic that is %s for the %s that it sealed, %s if it seals everything, and %s with records of 4 KiB",
+		n, more(factor), more(p.nic.Median(Predicted)), whole(p.nic.Median(Offloaded)), more(p.nic.Median(AllSealed)), more(amplification(p.loss, 4<<10, segment)))
 }

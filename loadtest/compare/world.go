@@ -175,6 +175,7 @@ func (w *world) serve() error {
 	// The first connections wait for as long as the handshakes of all others take.
 	opts := origin.Options{
 		Catalogue: catalogue, Cache: pages, Wall: time.Now, Mode: w.mode, HeadTimeout: time.Hour, IdleTimeout: time.Hour,
+		MaxRexmit: w.opts.MaxRexmit,
 	}
 	if w.mode == ktls.ModeOff {
 		if w.origin, err = origin.New(opts); err != nil {
