@@ -87,9 +87,9 @@ func (n *nic) step(now mono.Time) (busy bool, err error) {
 
 // end gives up the ring: the thread reads nothing of it any more, and says so.
 func (n *nic) end(err error) {
-	n.fault.CompareAndSwap(nil, &err)
 	n.empty()
 	n.ended.Store(true)
+	n.fault.CompareAndSwap(nil, &err) // last: whoever knows of it lets go of what has completed, and asks no more
 	n.dev.rouse(asleep)
 }
 

@@ -346,3 +346,23 @@ func TestRateWhileReceiveRingFull(t *testing.T) {
 		}
 	})
 }
+
+// Whoever learns that the adapter has failed may let go of all memory at once: Completed covers every frame by then.
+func TestFailedMeansCompleted(t *testing.T) {
+	for range 300 {
+		near, _ := memory.New(memory.Config{})
+		nif, err := New(near, Config{Contexts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := nif.devices[0]
+		go near.Close()
+		for d.nic.failed() == nil {
+		}
+		ended := d.nic.ended.Load()
+		nif.Close()
+		if !ended {
+			t.Fatal("the adapter has failed, and its frames are not complete")
+		}
+	}
+}
