@@ -142,17 +142,29 @@ func TestMeasuredRounds(t *testing.T) {
 
 // TestPrediction: what the CPU seals is not refetched, and neither is what was not lost.
 func TestPrediction(t *testing.T) {
-	r := Round{Cell: Key{Mode: ktls.ModeNIC, Loss: 0.03}, Offloaded: 0.5, Measures: ledger.Measures{Retransmits: 0.02}}
-	r.predict(3 * segment)
-	if want := 1 + 0.5*0.02*0.99*2; math.Abs(r.Predicted-want) > 1e-9 {
-		t.Errorf("predicted %v, want %v", r.Predicted, want)
+	const loss = 1.5 / 64 // with a window of 8
+	all := ledger.Resync{Record: 9 * segment, Segment: segment, Burst: 8 * segment, Loss: loss}.Amplification()
+	r := Round{Cell: Key{Mode: ktls.ModeNIC, Loss: loss}, Record: 9 * segment, Offloaded: 0.5, Measures: ledger.Measures{Retransmits: loss}}
+	r.predict()
+	if math.Abs(r.AllSealed-all) > 1e-9 || math.Abs(r.Predicted-(1+all)/2) > 1e-9 {
+		t.Errorf("predicted %v, if all were sealed %v; ledger.Resync says %v", r.Predicted, r.AllSealed, all)
 	}
-	if want := 1 + 0.03*0.985*2; math.Abs(r.AllSealed-want) > 1e-9 {
-		t.Errorf("if all were sealed %v, want %v", r.AllSealed, want)
+	r.Measures.Retransmits = 0
+	if r.predict(); r.Predicted != 1 {
+		t.Errorf("predicted %v without retransmissions", r.Predicted)
 	}
-	pairs := ledger.Resync{Record: 9 * segment, Segment: segment, Burst: 2 * segment, Loss: 0.03}
-	if want, got := pairs.Amplification(), amplification(0.03, 9*segment, segment); math.Abs(got/want-1) > 1e-9 {
-		t.Errorf("%v, ledger.Resync says %v", got, want)
+}
+
+// TestRecordAround: a byte is in a long record more often than in a short one.
+func TestRecordAround(t *testing.T) {
+	var from, to tally
+	from.count(100)
+	to.count(100)
+	for _, n := range []uint64{3000, 1000, 1000} {
+		to.count(n)
+	}
+	if got := recordAround(&from, &to); got != 2200 {
+		t.Errorf("%v, want 3/5 of 3000 and 2/5 of 1000", got)
 	}
 }
 

@@ -35,6 +35,7 @@ type fleet struct {
 type tally struct {
 	Bytes, Verified uint64 // of bodies
 	Responses       uint64 // whole
+	Records, Square uint64 // sums of the lengths of records on the wire, and of their squares
 	Waits           []time.Duration
 }
 
@@ -172,6 +173,7 @@ func (p *player) takeHeader(b []byte) (n int, err error) {
 // recordEnds has seen a whole record.
 func (p *player) recordEnds() error {
 	length := int(p.head[3])<<8 | int(p.head[4])
+	p.fleet.count(uint64(headerLen + length))
 	if p.record == nil {
 		p.recv.seq++
 		return p.skipped(int64(headerLen + length - p.recv.overhead()))
@@ -184,6 +186,12 @@ func (p *player) recordEnds() error {
 		return err
 	}
 	return p.plain(plain)
+}
+
+// count notes the length of a record.
+func (t *tally) count(wire uint64) {
+	t.Records += wire
+	t.Square += wire * wire
 }
 
 // plain is the next plaintext of the connection.

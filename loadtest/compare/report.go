@@ -29,6 +29,7 @@ const (
 	ReDMA      = "dma_amplification_factor"
 	Predicted  = "dma_amplification_predicted_factor"
 	AllSealed  = "dma_amplification_if_all_sealed_factor"
+	RecordLen  = "record_around_a_byte_bytes"
 	Retained   = "retained_bytes_per_queued_byte"
 	Heap       = "live_heap_bytes"
 	TTFB50     = "ttfb_p50_seconds"
@@ -51,6 +52,7 @@ var metrics = []metric{
 	{ReDMA, func(r *Round) float64 { return r.Measures.Amplification }},
 	{Predicted, func(r *Round) float64 { return r.Predicted }},
 	{AllSealed, func(r *Round) float64 { return r.AllSealed }},
+	{RecordLen, func(r *Round) float64 { return r.Record }},
 	{Retained, func(r *Round) float64 { return r.Retained }},
 	{Heap, func(r *Round) float64 { return r.Heap }},
 	{TTFB50, func(r *Round) float64 { return r.P50 }},

@@ -27,6 +27,7 @@ type Round struct {
 	Adapter   map[string]uint64 // the adapter's counters
 
 	Measures  ledger.Measures
+	Record    float64 // mean length of the record that a byte of the stream is in, bytes on the wire
 	Predicted float64 // of Measures.Amplification, for what was retransmitted and what the adapter sealed
 	AllSealed float64 // of it, for the loss that was asked for, if the adapter sealed everything
 	Retained  float64 // bytes kept for each byte of the send queue, beside references to pages
@@ -69,7 +70,8 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	a, b := &from.records.Switches, &to.records.Switches
 	r.ToNIC, r.ToInline, r.Failed = b.ToIfnet-a.ToIfnet, reasons(&a.ToSW, &b.ToSW), reasons(&a.Failed, &b.Failed)
 	r.Others = from.load.others(to.load, r.Wall, runtime.NumCPU())
-	r.predict(meanRecord(book))
+	r.Record = recordAround(&from.tally, &to.tally)
+	r.predict()
 	r.Cycles = math.NaN()
 	if hz := clockRate(); hz > 0 {
 		r.Cycles = r.HostCPU.Seconds() * hz / float64(max(r.Body, 1))
@@ -78,13 +80,13 @@ func (s *stage) round(k Key, from, to *snapshot) (r Round) {
 	return r
 }
 
-// predict says what the adapter would have fetched by the arithmetic, for records of so many bytes. What a connection
+// predict says what the adapter would have fetched by the arithmetic. What a connection
 // retransmits while the CPU seals costs the adapter nothing: the refetched part is in proportion to what the adapter seals.
-func (r *Round) predict(record float64) {
+func (r *Round) predict() {
 	r.Predicted, r.AllSealed = math.NaN(), math.NaN()
 	if r.Cell.Mode == ktls.ModeNIC {
-		r.Predicted = 1 + r.Offloaded*(amplification(r.Measures.Retransmits, record, segment)-1)
-		r.AllSealed = amplification(r.Cell.Loss, record, segment)
+		r.Predicted = 1 + r.Offloaded*(amplification(r.Measures.Retransmits, r.Record, segment)-1)
+		r.AllSealed = amplification(r.Cell.Loss, r.Record, segment)
 	}
 }
 
@@ -161,22 +163,33 @@ func share(part, whole uint64) float64 {
 // segment is the payload of a packet with timestamps at an MTU of 1500, bytes.
 const segment = 1448
 
-// meanRecord is the mean length of records on the wire, bytes; that of a full one if none was framed.
-func meanRecord(b *ledger.Book) float64 {
-	if n := b.Sum(ledger.Records); n > 0 {
-		return float64(b.Sum(ledger.RecordsBytes)) / float64(n)
+// recordAround is the mean length, over all bytes received between two states, of the record that the byte is in: the sum of
+// squares by the sum. It is more than the mean record where some are short. NaN if none was received.
+func recordAround(from, to *tally) float64 {
+	if n := to.Records - from.Records; n > 0 {
+		return float64(to.Square-from.Square) / float64(n)
 	}
-	return maxRecord
+	return math.NaN()
 }
 
 // amplification predicts (fetched + refetched) / fetched where a share p of the bytes sent are retransmissions, for records
 // of r bytes in segments of s, if the adapter seals everything. A lost segment is sent again by itself, and the order of the
 // stream is broken twice: before the retransmission and behind it. Each time the adapter reads the record again from its
 // start to the place where it has to go on, which is somewhere in it: r/2 on average, less half a segment where segments
-// begin at a record's start. Lost neighbours break the order once for both; acknowledgments let segments leave in pairs,
-// so that a neighbour is lost with half of the probability p:
+// begin at a record's start. Lost neighbours break the order once for both, and what a window of n segments loses is sent
+// before new data is: there is one way back for all of it.
 //
-//	1 + 2 * p * (1 - p/2) * (r - s)/2 / s = 1 + p * (1 - p/2) * (r - s)/s
+//	1 + p * (1 - p(n-1)/n + (1 - (1-p)^n)/np) * (r - s)/2 / s, at most 1 + p * (r - s)/s
 //
-// It is ledger.Resync with bursts of two segments that end anywhere, for any mean length of records.
-func amplification(p, r, s float64) float64 { return 1 + p*(1-p/2)*max(r-s, 0)/s }
+// It is ledger.Resync with bursts of a window that end anywhere. Where records differ in length, r is that of the record that
+// a lost byte is in, which is a long one more often: see recordAround. The window at a share p of losses is what TCP that
+// halves it has on average, sqrt(3/2p) segments (Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
+// Congestion Avoidance Algorithm, 1997), which CUBIC is close to where round trips are short.
+func amplification(p, r, s float64) float64 {
+	if p == 0 {
+		return 1
+	}
+	n := math.Sqrt(1.5 / p)
+	breaks := 1 - p*(n-1)/n + (1-math.Pow(1-p, n))/(n*p)
+	return 1 + p*breaks*max(r-s, 0)/2/s
+}

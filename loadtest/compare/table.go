@@ -215,7 +215,7 @@ func (o *Options) notes() []string {
 		"Host CPU is the time of the server's thread (RUSAGE_THREAD): TCP, HTTP, records, and sealing where the host does it. NIC CPU is the time of the emulated adapter's thread, the same in all modes but for sealing; on a real adapter it is silicon. GB are bytes of files that arrived. Handshakes and warming up are not in any figure.",
 		"Clients, adapter and server share this machine's cores: goodput is what all of them together reach, CPU per GB is what the server costs.",
 		fmt.Sprintf("One response in %d was opened and compared with the file byte for byte, and the first record of each; of the others the records' headers were followed.", verifyEvery),
-		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is 1 + f*p(1-p/2)(r-s)/s for the share p of retransmissions and the share f of bytes sealed by the adapter that were measured, records of r bytes and segments of s; \"if all by NIC\" is that for p = loss and f = 1. Retained is what a byte in the send queue costs beside a reference to its page.",
+		"Copies and touches follow from the ledger of every byte, by the model in package ledger. Predicted re-DMA is about 1 + f*p(r-s)/s, less where a window has several losses, for the share p of retransmissions and the share f of bytes sealed by the adapter that were measured, records of r bytes (the mean over bytes, not over records) and segments of s; \"if all by NIC\" is that for p = loss and f = 1. Retained is what a byte in the send queue costs beside a reference to its page.",
 	}
 	if o.Net == NetTUN {
 		text := "Over a TUN the adapter's thread runs the kernel's side of the TUN too, and with it a part of the clients' TCP: NIC CPU is more than the adapter."

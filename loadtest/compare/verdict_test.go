@@ -30,9 +30,9 @@ func (f *fake) rounds() (list []Round) {
 			HostCPU: seconds(host), NICCPU: seconds(f.nic[i]), Offloaded: f.offloaded, Resyncs: 12_000 * 100 * f.loss,
 			Measures: ledger.Measures{Touches: touches[f.mode], Memory: 1, Amplification: max(f.redma, 1), Retransmits: f.loss},
 			P50:      0.001, P99: 0.004, Failed: f.failed, Cycles: 2.5 * host,
-			Retained: 0.01, Heap: 20 << 20,
+			Record: 16384, Retained: 0.01, Heap: 20 << 20,
 		})
-		list[i].predict(16384)
+		list[i].predict()
 	}
 	return list
 }
@@ -96,7 +96,7 @@ func TestVerdict(t *testing.T) {
 			want: []string{
 				"saves of the host's CPU 40% at 0%, -20% at 1%. It stops paying between 0% and 1%.",
 				"where the NIC saves least, at a loss of 1%, 12000 resyncs per GB made it fetch 10.0% more than it sent",
-				"by the arithmetic that is 10.3% for the 100% that it sealed, 10.3% if it seals everything, and 1.8% with records of 4 KiB",
+				"by the arithmetic that is 10.0% for the 100% that it sealed, 10.0% if it seals everything, and 1.8% with records of 4 KiB",
 			},
 		},
 		{
