@@ -20,15 +20,16 @@ type flight struct {
 // digested before output has its turn: each finds less in flight than the one before, although it is only our own
 // doing that nothing took the place of what those acknowledged. What a window was used for is what output left.
 type wakeUp struct {
-	at   mono.Time
+	at   mono.Time // the shard's turn
 	pipe int64
 	full bool // no segment more fitted into the window
 }
 
-// wake notes what an ACK finds, if it is the first one of its wake-up.
-func (c *Conn) wake(now mono.Time, pipe int64) {
-	if w := &c.snd.woke; w.at != now {
-		*w = wakeUp{at: now, pipe: pipe, full: pipe+int64(c.snd.mss) > c.window()}
+// wake notes what an ACK finds, if it is the first one of its wake-up. Stamps of frames do not tell: one turn may see
+// several bursts.
+func (c *Conn) wake(pipe int64) {
+	if w, turn := &c.snd.woke, c.shard.now; w.at != turn {
+		*w = wakeUp{at: turn, pipe: pipe, full: pipe+int64(c.snd.mss) > c.window()}
 		c.prr.Turn()
 	}
 }
@@ -42,7 +43,7 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 	if out.DSACK.To > 0 {
 		c.rec.SetNCR(c.fn.NCR)
 	}
-	c.wake(now, before.pipe)
+	c.wake(before.pipe)
 	switch {
 	case out.Undo.By != recovery.ProofNone:
 		c.undo(now, out)

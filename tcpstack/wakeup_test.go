@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/netsim"
 	"ocaserve/tcpstack/wire"
 )
@@ -142,6 +143,25 @@ func TestLossyPathsInTime(t *testing.T) {
 		t.Logf("%v, %d bytes: paced %.3f, with a late loop %.3f of the time without either", l.rtt, l.size, share(paced), share(late))
 		if share(paced) > 1.03 || share(late) > 1.08 {
 			t.Errorf("%v, %d bytes: paced %.3f, with a late loop %.3f of the time without either", l.rtt, l.size, share(paced), share(late))
+		}
+	}
+}
+
+// What makes a wake-up is the shard's turn, not the stamps of its frames: an interface that receives on its own, as an
+// adapter's thread does, stamps each burst when that came, and hands over several.
+func TestStampsOfOneWakeUp(t *testing.T) {
+	for _, functions := range []string{FunctionsBase, FunctionsRack} {
+		p := sending100(t, functions, "newreno")
+		stamp := p.now
+		p.dev.now = func() mono.Time { stamp += mono.Time(time.Microsecond); return stamp }
+		p.now = stamp + mono.Time(time.Millisecond)
+		var acks []sg
+		for n := range int64(10) {
+			acks = append(acks, sg{flags: fA, seq: 1, ack: 1 + (n+1)*1460})
+		}
+		p.together(true, acks...)
+		if w := p.host.c.cc.Window(); w != 20*1460 {
+			t.Errorf("%s: ten segments acknowledged with stamps of their own make a window of %d", functions, w)
 		}
 	}
 }
