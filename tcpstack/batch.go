@@ -54,8 +54,8 @@ func (b *batch) hasControlRoom() bool {
 	return !b.stuck && len(b.frames) < cap(b.frames) && b.gather.Free() >= controlHead
 }
 
-// begin starts a frame for seg with payloadLen bytes to be gathered next, and returns its headers.
-func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, payloadLen int) []byte {
+// begin starts a frame for seg with framePayload bytes to be gathered next, and returns its headers.
+func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, framePayload int) []byte {
 	h := &b.ip
 	*h = wire.IPHeader{
 		Src: flow.Local, Dst: flow.Remote, Protocol: wire.ProtoTCP,
@@ -63,8 +63,8 @@ func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, payloadLen int) []byte
 	}
 	tcpLen := seg.HeaderLen()
 	head := b.gather.Scratch(wire.HeaderLen(h) + tcpLen)
-	n := wire.PutIP(head, h, tcpLen+payloadLen)
-	wire.PutTCP(head[n:], h, seg, payloadLen)
+	n := wire.PutIP(head, h, tcpLen+framePayload)
+	wire.PutTCP(head[n:], h, seg, framePayload)
 	b.gather.Mark()
 	b.gather.Book = nil
 	return head
@@ -142,10 +142,13 @@ func (b *batch) sent(n int) {
 func book(frames []link.Frame, e ledger.Event) {
 	for i := range frames {
 		if f := &frames[i]; f.Book != nil {
-			f.Book.Add(e, f.Len()-len(f.Data))
+			f.Book.Add(e, framePayload(f))
 		}
 	}
 }
+
+// framePayload is the bytes of a frame to be transmitted that are not headers.
+func framePayload(f *link.Frame) int { return f.Len() - len(f.Data) }
 
 // drop forgets the frames: the link is gone.
 func (b *batch) drop() {
