@@ -265,6 +265,9 @@ func (s *Shard) waitForDevice() {
 		if now >= end || s.dev.Wait(now.Add(reapDelay)) != nil {
 			break
 		}
+		if _, err := s.dev.Receive(s.frames[:]); err != nil { // or what arrived would keep Wait from waiting
+			break
+		}
 	}
 	if s.completer.Completed() >= s.batch.taken {
 		s.batch.reap(built)

@@ -82,9 +82,10 @@ type kernelConn struct {
 
 // kernelClients are all of them. mu guards the fleet, which belongs to a shard where clients are the stack's.
 type kernelClients struct {
-	ns    *namespace
-	mu    sync.Mutex
-	conns []*kernelConn
+	ns      *namespace
+	mu      sync.Mutex
+	conns   []*kernelConn
+	running sync.WaitGroup // the loops
 }
 
 // enter takes a connection whose handshake is over into the fleet.
@@ -106,7 +107,7 @@ func (k *kernelClients) start(w *world) {
 	}
 	w.fleet.start()
 	for _, p := range w.fleet.ready {
-		w.running.Go(func() {
+		k.running.Go(func() {
 			w.fail(fmt.Errorf("client %v: %w", p.kernel.LocalAddr(), k.pump(p)))
 		})
 	}
@@ -153,10 +154,11 @@ func (k *kernelClients) feed(p *player, b []byte) error {
 // close ends the connections, and with them their loops.
 func (k *kernelClients) close() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	for _, c := range k.conns {
 		c.Conn.Close() //nolint:errcheck // nobody is left to act on it
 	}
+	k.mu.Unlock()
+	k.running.Wait()
 }
 
 // layTUN makes the namespace; the bad wire stands between adapter and TUN, and only if there is one to be.

@@ -89,10 +89,21 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	}
 	r = s.round(k, &from, &to)
 	r.keep(&kept)
-	if live := heapLive(); live > before {
-		r.Heap = float64(live - before)
+	if r.Heap, err = w.heapAbove(ctx, before); err != nil {
+		return r, err
 	}
 	return r, r.check(to.tally.Verified)
+}
+
+// heapAbove is by how much the live heap exceeds what it was before. The clients stand still meanwhile, and then the
+// others: the collector's sweep, which yields after each span, would take seconds between busy threads.
+func (w *world) heapAbove(ctx context.Context, before uint64) (above float64, err error) {
+	err = w.withFleet(ctx, func(*fleet) {
+		if live := heapLive(); live > before {
+			above = float64(live - before)
+		}
+	})
+	return above, err
 }
 
 // begin lets all connections ask for something. enough is called after so many responses, unless that is 0.

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"ocaserve/cache"
@@ -89,7 +88,7 @@ type world struct {
 
 	failure chan error // the first one
 	die     context.CancelFunc
-	running sync.WaitGroup
+	stops   []func()       // end a stack each, in the order of stopping
 	closers []func() error // in the order of making
 }
 
@@ -192,17 +191,21 @@ func (w *world) serve() error {
 	return w.origin.ServeHTTPS(w.server, netip.AddrPortFrom(w.addr, 443))
 }
 
-// run starts both stacks.
+// run starts both stacks. The server is the first to stop: what is in its adapter goes to clients that still listen.
 func (w *world) run(ctx context.Context) {
 	for _, st := range []*tcpstack.Stack{w.server, w.clients} {
 		if st == nil {
 			continue
 		}
-		w.running.Go(func() {
+		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		w.stops = append(w.stops, func() { stop(); <-done })
+		go func() {
+			defer close(done)
 			if err := st.Run(ctx); err != nil && ctx.Err() == nil {
 				w.fail(fmt.Errorf("the link failed: %w", err))
 			}
-		})
+		}()
 	}
 }
 
@@ -220,7 +223,9 @@ func (w *world) close() {
 	if w.kernel != nil {
 		w.kernel.close()
 	}
-	w.running.Wait()
+	for _, stop := range w.stops {
+		stop()
+	}
 	for i := len(w.closers) - 1; i >= 0; i-- {
 		w.closers[i]() //nolint:errcheck // nobody is left to act on it
 	}
