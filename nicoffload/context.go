@@ -27,6 +27,7 @@ type context struct {
 	older      *context
 
 	// Both.
+	_         [cacheLine]byte
 	version   uint16
 	prefixLen int
 	iv        [nonceLen]byte
@@ -35,7 +36,9 @@ type context struct {
 	rawLen    int
 
 	// Adapter.
+	_     [cacheLine]byte
 	place place
+	_     [cacheLine]byte
 }
 
 // A handle is index+1 in the low bits and a generation above, so that a handle that outlived its context names

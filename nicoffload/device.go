@@ -39,11 +39,14 @@ type Device struct {
 	scratch software
 	wants   []*expectation // in the order of their descriptors
 
-	woken atomic.Bool // Wake was called and no Wait has answered it yet
+	tally tally // of the Transmit under way
+	count driverCounters
+
+	_     [cacheLine]byte // what follows is the adapter's too
+	woken atomic.Bool     // Wake was called and no Wait has answered it yet
 	sleep atomic.Uint32
 	alarm alarm
-
-	count driverCounters
+	_     [cacheLine]byte
 }
 
 // The values of Device.sleep: what the owner is doing, or is about to do.
@@ -81,7 +84,6 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	d.want = 0
 	n := 0
 	for n < len(frames) && d.post(&frames[n], now) {
-		d.ring.tail.Store(d.posted)
 		n++
 	}
 	if n == len(frames) {
@@ -89,6 +91,8 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	}
 	d.account(n < len(frames), stopped)
 	if d.posted != before {
+		d.ring.tail.Store(d.posted)
+		d.tally.addTo(&d.count)
 		d.nic.doorbell()
 	}
 	return n, nil

@@ -13,6 +13,7 @@ import (
 // en_accel/ktls_tx.c: check the frame against the context's place, post what rebuilds the cipher's state if it is
 // out of sequence, post the frame.
 func (d *Device) post(f *link.Frame, now mono.Time) bool {
+	d.runs = d.runs[:0]
 	payload := size(f.Pieces)
 	segments := d.hostSegments(f, payload)
 	if segments > len(d.ring.descs) {
@@ -44,20 +45,13 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 		d.fill(f, d.runs, payload)
 	}
 	d.finish()
-	d.forget()
 	return true
-}
-
-// forget drops the references to the frame under way, whose memory may be unmapped once it has completed.
-func (d *Device) forget() {
-	clear(d.runs)
-	d.runs = d.runs[:0]
 }
 
 // dropped takes a frame that is not sent: it completes in its turn. TCP sends its payload again, and by then the
 // record layer has learnt from Health to seal it itself.
 func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
-	d.forget()
+	d.runs = d.runs[:0]
 	if !d.room(1) {
 		d.want = 1
 		return false
@@ -88,15 +82,20 @@ func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint
 		if c == nil || c.dying {
 			return &d.count.dropBypassReq
 		}
-		r := run{ctx: c, record: s.Record, number: s.Record.Number(), length: s.Record.Len(), from: s.From, to: s.To}
-		d.runs = append(d.runs, r)
-		if c.lost || !d.set(c) || !c.fits(r.length) || !d.follows(i) {
+		d.runs = append(d.runs, run{
+			ctx: c, number: s.Record.Number(), length: int32(s.Record.Len()),
+			from: int32(s.From), to: int32(s.To), seal: int32(i),
+		})
+		r := &d.runs[i]
+		if c.lost || !d.set(c) || !c.fits(int(r.length)) || !d.follows(i) {
 			c.lost = c.lost || c.ready == 0
 			return &d.count.dropNoSyncData
 		}
-		payload -= r.to - r.from
-		c.used = now
-		d.table.touch(c)
+		payload -= r.size()
+		if c.used != now {
+			c.used = now
+			d.table.touch(c)
+		}
 	}
 	if payload != 0 {
 		d.runs[0].ctx.lost = true
@@ -120,7 +119,7 @@ func (d *Device) follows(i int) bool {
 // begins with a record needs no more than the record's number. It reports whether the frame was out of sequence.
 func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 	r := &d.runs[0]
-	if c := r.ctx; c.number != r.number || c.off != r.from {
+	if c := r.ctx; c.number != r.number || c.off != int(r.from) {
 		resync = true
 		d.count.ooo.Add(1)
 		switch {
@@ -139,7 +138,7 @@ func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 
 // proceed moves the driver's idea of the place behind the run.
 func (r *run) proceed() {
-	r.ctx.number, r.ctx.off = r.number, r.to
+	r.ctx.number, r.ctx.off = r.number, int(r.to)
 	if r.to == r.length {
 		r.ctx.number, r.ctx.off = r.number+1, 0
 	}
@@ -149,12 +148,12 @@ func (r *run) proceed() {
 func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	e := d.ring.desc(d.posted)
 	g := e.gather()
-	s.Record.Plain(g, 0, r.from)
-	if g.Len() != r.from {
+	s.Record.Plain(g, 0, int(r.from))
+	if g.Len() != int(r.from) {
 		return false
 	}
 	d.posted++
-	e.op, e.payload, e.frames = opDump, r.from, d.taken
+	e.op, e.payload, e.frames = opDump, int(r.from), d.taken
 	e.pieces = append(e.pieces[:0], g.Pieces()...)
 	e.runs = append(e.runs[:0], run{ctx: r.ctx, number: r.number, length: r.length, to: r.from})
 	d.count.dumpPackets.Add(1)
@@ -164,14 +163,14 @@ func (d *Device) dump(s *stream.Sealing, r *run) bool {
 
 // countSealed books a frame that the adapter is to seal.
 func (d *Device) countSealed(f *link.Frame, payload int, resync bool) {
-	d.count.encryptedPackets.Add(uint64(packets(f.GSO, payload)))
-	d.count.encryptedBytes.Add(uint64(payload))
+	d.tally.encryptedPackets += uint64(packets(f.GSO, payload))
+	d.tally.encryptedBytes += uint64(payload)
 	f.Book.Add(ledger.SealedNIC, payload)
 	if !resync {
 		return
 	}
 	d.count.resyncBytes.Add(uint64(payload))
-	f.Book.Add(ledger.Refetched, d.runs[0].from)
+	f.Book.Add(ledger.Refetched, int(d.runs[0].from))
 }
 
 // fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload.
@@ -191,26 +190,27 @@ func (d *Device) fill(f *link.Frame, runs []run, payload int) {
 	e.pieces = append(e.pieces[:0], f.Pieces...)
 	e.runs = append(e.runs[:0], runs...)
 	d.countOffloads(f, e)
-	d.expect(e)
+	d.expect(f, e)
 }
 
 // countOffloads counts what the adapter is asked to do with a frame, and does itself what is switched off.
 func (d *Device) countOffloads(f *link.Frame, e *desc) {
-	d.count.packets.Add(uint64(packets(e.gso, e.payload)))
-	d.count.bytes.Add(uint64(len(e.data) + e.payload))
+	t, payload := &d.tally, e.payload
+	t.packets += uint64(packets(e.gso, payload))
+	t.bytes += uint64(len(e.data) + payload)
 	if e.gso > 0 {
-		d.count.tsoPackets.Add(1)
-		d.count.tsoBytes.Add(uint64(e.payload))
+		t.tsoPackets++
+		t.tsoBytes += uint64(payload)
 	}
 	if e.csum != link.CsumPartial {
-		d.count.csumNone.Add(1)
+		t.csumNone++
 		return
 	}
 	if d.nif.features.has(txCsum) || len(e.runs) > 0 {
-		d.count.csumPartial.Add(1) // of what the adapter seals only the adapter can make the sum
+		t.csumPartial++ // of what the adapter seals only the adapter can make the sum
 		return
 	}
-	d.count.csumNone.Add(1)
+	t.csumNone++
 	d.fillChecksum(f, e)
 }
 

@@ -180,7 +180,7 @@ func (f *faulty) staleDump(n int) int {
 
 // spoilSealed makes what was sealed for r, which begins at dst[0], wrong. dst goes on to the end of d's payload.
 func (f *faulty) spoilSealed(dst []byte, d *desc, r *run) {
-	n := r.to - r.from
+	n := r.size()
 	if r.to > r.length-tagLen && f.strikes(FaultTLSTag, faultShare) {
 		dst[n-1] ^= 1
 	}

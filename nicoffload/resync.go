@@ -5,7 +5,7 @@ package nicoffload
 func (n *nic) rebuild(d *desc) {
 	r := &d.runs[0]
 	c := r.ctx
-	c.place.start(r.number, r.length)
+	c.place.start(r.number, int(r.length))
 	in := cursor{pieces: d.pieces}
 	left := n.faults.staleDump(d.payload)
 	for left > 0 {
@@ -28,7 +28,7 @@ func (n *nic) seal(dst []byte, d *desc) bool {
 			return false
 		}
 		from := dst
-		for left := r.to - r.from; left > 0; {
+		for left := r.size(); left > 0; {
 			p := in.next(left)
 			r.ctx.pass(dst[:len(p)], p)
 			dst = dst[len(p):]
@@ -42,7 +42,7 @@ func (n *nic) seal(dst []byte, d *desc) bool {
 // enter puts the context to the beginning of r, which is where it stands, or a record's first byte.
 func (c *context) enter(r *run) bool {
 	if r.from == 0 {
-		c.place.start(r.number, r.length)
+		c.place.start(r.number, int(r.length))
 		return true
 	}
 	return c.place.at(r)

@@ -27,38 +27,42 @@ const (
 // A run is a stream.Sealing as a descriptor holds it.
 type run struct {
 	ctx      *context
-	record   stream.Record // driver only
 	number   uint64
-	length   int // wire bytes of the record
-	from, to int
+	length   int32 // wire bytes of the record
+	from, to int32 // of them
+	seal     int32 // index of the Sealing in the frame; driver only
 }
 
+// size is the number of bytes that r seals.
+func (r *run) size() int { return int(r.to - r.from) }
+
 // A desc is one descriptor. The driver writes it before it moves the tail behind it; then it is the adapter's,
-// until a completion covers it.
+// until a completion covers it. Each of its cache lines crosses between two processors, there and back: what every
+// frame needs stands together.
 type desc struct {
 	op op
 
-	gso        uint16
 	csum       link.Csum
+	gso        uint16
 	csumStart  uint16
 	csumOffset uint16
 
-	flow uint32 // frames of one flow leave in order
-	rate uint64 // bytes of payload per second at which the segments are spread; 0: at once
-
-	data    []byte // headers: inline, or the shard's where they are longer
+	rate    uint64 // bytes of payload per second at which the segments are spread; 0: at once
+	flow    uint32 // frames of one flow leave in order
+	payload int    // bytes in pieces
 	pieces  [][]byte
-	payload int // bytes in pieces
 	runs    []run
+	data    []byte       // headers: inline, or the shard's where they are longer
+	want    *expectation // what software would send; nil: nobody checks
+	frames  uint64       // driver: how many frames are done with this descriptor
+	plain   *plain       // opDump; nil before the first
 	inline  [maxInline]byte
+}
 
-	// plain holds the pieces of opDump, and the bytes that a record makes up for them.
-	plain     stream.Gather
-	plainRoom bool
-
-	want *expectation // what software would send; nil: nobody checks
-
-	frames uint64 // driver: how many frames are done with this descriptor
+// A plain holds the pieces of opDump, and the bytes that a record makes up for them.
+type plain struct {
+	gather  stream.Gather
+	scratch [dumpScratch]byte
 }
 
 // dumpScratch is what Record.Plain may make up: a header, an inner content type, the place of a tag.
@@ -66,26 +70,24 @@ const dumpScratch = 128
 
 // gather readies d's own gather for a dump.
 func (d *desc) gather() *stream.Gather {
-	if !d.plainRoom {
-		d.plain.Init(make([]byte, dumpScratch), 8)
-		d.plainRoom = true
+	if d.plain == nil {
+		d.plain = new(plain)
+		d.plain.gather.Init(d.plain.scratch[:], 8)
 	}
-	d.plain.Reset()
-	return &d.plain
+	d.plain.gather.Reset()
+	return &d.plain.gather
 }
 
 // release drops the references to the shard's memory: pages may be unmapped once they are released.
 func (d *desc) release() {
 	clear(d.pieces)
-	d.pieces = d.pieces[:0]
-	clear(d.runs)
-	d.runs = d.runs[:0]
 	if d.want != nil {
 		clear(d.want.pieces)
+		d.want = nil
 	}
-	d.data, d.want = nil, nil
-	if d.plainRoom {
-		d.plain.Reset()
+	d.data = nil
+	if d.op == opDump {
+		d.plain.gather.Reset()
 	}
 }
 
@@ -105,7 +107,16 @@ type txRing struct {
 // newTxRing makes a ring of n descriptors, a power of two. A faulty adapter may complete twice, so that there are
 // two completions for each descriptor.
 func newTxRing(n int) *txRing {
-	return &txRing{descs: make([]desc, n), cqes: make([]uint64, 2*n)}
+	r := &txRing{descs: make([]desc, n), cqes: make([]uint64, 2*n)}
+	// Each descriptor begins with room for a superframe of whole records, and keeps more once it needed it.
+	const usualPieces, usualRuns = 12, 6
+	pieces, runs := make([][]byte, n*usualPieces), make([]run, n*usualRuns)
+	for i := range r.descs {
+		p, k := i*usualPieces, i*usualRuns
+		r.descs[i].pieces = pieces[p : p : p+usualPieces]
+		r.descs[i].runs = runs[k : k : k+usualRuns]
+	}
+	return r
 }
 
 func (r *txRing) desc(i uint64) *desc { return &r.descs[i&uint64(len(r.descs)-1)] }

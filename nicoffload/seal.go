@@ -27,10 +27,10 @@ type place struct {
 
 // at reports whether run r goes on where p stands.
 func (p *place) at(r *run) bool {
-	if p.number != r.number || p.off != r.from {
+	if p.number != r.number || p.off != int(r.from) {
 		return false
 	}
-	return p.off == 0 || p.length == r.length
+	return p.off == 0 || p.length == int(r.length)
 }
 
 // start makes record number, which is length bytes long, the one under way, from its first byte.

@@ -130,7 +130,7 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		return
 	}
 	in := cursor{pieces: f.Pieces}
-	seg := link.Frame{Rate: f.Rate, Flow: f.Flow, Book: f.Book, Csum: link.CsumPartial, CsumStart: uint16(s.ip), CsumOffset: wire.ChecksumOffset}
+	seg := link.Frame{Rate: f.Rate, Flow: f.Flow, Book: f.Book, Seal: f.Seal, Csum: link.CsumPartial, CsumStart: uint16(s.ip), CsumOffset: wire.ChecksumOffset}
 	for i, at := 0, 0; at < payload; i++ {
 		n := min(s.gso, payload-at)
 		seg.Data = d.head[:len(f.Data)]
@@ -142,7 +142,6 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		at += n
 	}
 	clear(d.pieces[:cap(d.pieces)])
-	clear(d.cut[:cap(d.cut)])
 	d.count.gsoFrames.Add(1)
 }
 
@@ -151,11 +150,11 @@ func clip(out, runs []run, from, to int) []run {
 	at := 0 // of the run's first byte in the payload
 	for i := range runs {
 		r := runs[i]
-		end := at + r.to - r.from
+		end := at + r.size()
 		if at < to && end > from {
 			cut := r
-			cut.from += max(0, from-at)
-			cut.to -= max(0, end-to)
+			cut.from += int32(max(0, from-at))
+			cut.to -= int32(max(0, end-to))
 			out = append(out, cut)
 		}
 		at = end

@@ -80,8 +80,9 @@ func (x *expectation) frame(d *desc) link.Frame {
 	}
 }
 
-// expect notes what software would send in place of e, if e is one of those that are verified.
-func (d *Device) expect(e *desc) {
+// expect notes what software would send in place of e, which is f or a segment of it, if e is one of those that are
+// verified.
+func (d *Device) expect(f *link.Frame, e *desc) {
 	if !d.sampled(len(e.runs) > 0) {
 		return
 	}
@@ -90,7 +91,7 @@ func (d *Device) expect(e *desc) {
 	x.pieces, x.payload, x.sealed = append(x.pieces[:0], e.pieces...), x.payload[:0], len(e.runs) > 0
 	for i := range e.runs {
 		r, ok := &e.runs[i], false
-		if x.payload, ok = d.scratch.image(x.payload, r.ctx, r.record, r.from, r.to); !ok {
+		if x.payload, ok = d.scratch.image(x.payload, r.ctx, f.Seal[r.seal].Record, int(r.from), int(r.to)); !ok {
 			clear(x.pieces)
 			return
 		}

@@ -5,6 +5,34 @@ import (
 	"sync/atomic"
 )
 
+// A tally is what a call of Transmit counts of its frames, to be added to the counters at its end: an atomic addition
+// waits for all stores before it, such as those to a descriptor that another processor had.
+type tally struct {
+	packets, bytes                   uint64
+	tsoPackets, tsoBytes             uint64
+	csumPartial, csumNone            uint64
+	encryptedPackets, encryptedBytes uint64
+}
+
+// addTo adds t to the counters and begins anew.
+func (t *tally) addTo(c *driverCounters) {
+	c.packets.Add(t.packets)
+	c.bytes.Add(t.bytes)
+	addSome(&c.tsoPackets, t.tsoPackets)
+	addSome(&c.tsoBytes, t.tsoBytes)
+	addSome(&c.csumPartial, t.csumPartial)
+	addSome(&c.csumNone, t.csumNone)
+	addSome(&c.encryptedPackets, t.encryptedPackets)
+	addSome(&c.encryptedBytes, t.encryptedBytes)
+	*t = tally{}
+}
+
+func addSome(c *atomic.Uint64, n uint64) {
+	if n > 0 {
+		c.Add(n)
+	}
+}
+
 // driverCounters are written by the shard that drives a queue and read by anybody.
 type driverCounters struct {
 	packets, bytes                                  atomic.Uint64
