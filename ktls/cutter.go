@@ -15,22 +15,26 @@ type cutter struct {
 func (c *cutter) cut(r *record, n int) {
 	r.expect(c.parts(n))
 	for n > 0 {
-		p := c.pieces[c.at]
-		take := min(n, len(p.Data)-c.off)
-		if take > 0 {
-			if c.off+take < len(p.Data) {
-				p.Retain()
-			}
-			r.add(stream.Piece{Data: p.Data[c.off : c.off+take], Ref: p.Ref})
-			n -= take
-		}
-		if c.off += take; c.off == len(p.Data) {
-			if take == 0 {
-				p.Release() // an empty piece: no record took its hold
-			}
-			c.at, c.off = c.at+1, 0
-		}
+		p := c.take(n)
+		r.add(p)
+		n -= len(p.Data)
 	}
+}
+
+// take returns what lies together of the next n bytes, with a hold.
+func (c *cutter) take(n int) stream.Piece {
+	for len(c.pieces[c.at].Data) == 0 {
+		c.pieces[c.at].Release() // no record takes its hold
+		c.at++
+	}
+	p := c.pieces[c.at]
+	data := p.Data[c.off:min(c.off+n, len(p.Data))]
+	if c.off += len(data); c.off < len(p.Data) {
+		p.Retain()
+	} else {
+		c.at, c.off = c.at+1, 0
+	}
+	return stream.Piece{Data: data, Ref: p.Ref}
 }
 
 // parts is how many pieces the next n bytes lie in.

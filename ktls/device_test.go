@@ -96,7 +96,7 @@ func (n *softNIC) seal(s stream.Sealing, plain []byte) []byte {
 		n.t.Errorf("record %d is left to a context that begins at %d", s.Record.Number(), c.first)
 	}
 	var g stream.Gather
-	g.Init(nil, 8)
+	g.Init(make([]byte, maxOverhead+1), 8)
 	s.Record.Plain(&g, 0, s.Record.Len())
 	image := bytes.Join(g.Pieces(), nil)
 	if !bytes.Equal(image[s.From:s.To], plain) {

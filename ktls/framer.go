@@ -139,16 +139,25 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 		}
 		f.steer()
 		f.align()
-		n := f.ramp.next(left, f.w.keys.wireLen(0))
-		r := f.begin(typeData, n)
-		c.cut(r, n)
-		f.data++
-		f.book.Add(ledger.PlainFramed, n)
-		f.end(q, r)
+		n := f.couple(q, &c, left)
+		if n == 0 {
+			n = f.single(q, &c, left)
+		}
 		left -= n
 	}
 	c.release()
 	return nil
+}
+
+// single queues the next record and returns how many plaintext bytes it took of the `left` that wait in c.
+func (f *Framer) single(q Queue, c *cutter, left int) int {
+	n := f.ramp.next(left, f.w.keys.wireLen(0))
+	r := f.begin(typeData, n)
+	c.cut(r, n)
+	f.data++
+	f.book.Add(ledger.PlainFramed, n)
+	f.end(q, r)
+	return n
 }
 
 func (f *Framer) appendPages(q Queue, pieces []stream.Piece) {

@@ -9,6 +9,13 @@ import (
 // This file is how a record holds its plaintext: two parts in the struct, which is what 16 KiB of pages of
 // 64 KiB need, or any number in a list beside it.
 
+// A plaintext is what a record protects, less the inner content type.
+type plaintext interface {
+	plain() int // bytes
+	// run returns the bytes from off on that lie together, up to end.
+	run(off, end int) []byte
+}
+
 // manyParts is the plaintext of a record in more than two parts. It stays with its record when that is pooled.
 type manyParts struct{ parts []stream.Piece }
 
@@ -98,12 +105,21 @@ func runOf(parts []stream.Piece, off, end int) []byte {
 // chargeParts is what the parts are charged.
 func (r *record) chargeParts() (n int) {
 	if !r.has(flagMany) {
-		return r.part(0).Charge() + r.part(1).Charge()
+		n0 := int(r.len0)
+		return chargePart(r.ref[0], n0) + chargePart(r.ref[1], r.plain()-n0)
 	}
 	for i := range r.more.parts {
 		n += r.more.parts[i].Charge()
 	}
 	return n + cap(r.more.parts)*int(unsafe.Sizeof(stream.Piece{}))
+}
+
+// chargePart is what n bytes with such a hold are charged, as stream.Piece.Charge has it.
+func chargePart(ref stream.Ref, n int) int {
+	if ref == nil {
+		return n
+	}
+	return stream.PinCharge(n)
 }
 
 // dropParts lets go of the plaintext.

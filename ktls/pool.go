@@ -20,6 +20,7 @@ type Pool struct {
 	small   [][]byte
 	large   [][]byte
 	records []*record
+	trains  []*train
 	pages   []*pageSpan
 	stats   Stats
 	nic     offload.NIC // nil: none
@@ -103,6 +104,17 @@ func (p *Pool) record() *record {
 		return r
 	}
 	return new(record)
+}
+
+func (p *Pool) train() *train {
+	if t, ok := pop(&p.trains); ok {
+		return t
+	}
+	t := new(train)
+	for i := range t.cars {
+		t.cars[i] = car{t, i}
+	}
+	return t
 }
 
 func (p *Pool) page(piece stream.Piece) *pageSpan {

@@ -69,15 +69,20 @@ func (r *record) Charge() int {
 
 // Gather implements stream.Span.
 func (r *record) Gather(g *stream.Gather, from, to int) {
-	switch {
-	case r.has(flagStored):
-	case r.Offload():
+	if !r.has(flagStored) && r.Offload() {
 		r.leave(g, from, to)
-		return
-	case r.keys.gcm != nil:
-		r.keys.gather(r, g, from, to)
-		return
-	default:
+	} else {
+		r.gatherSealed(g, from, to)
+	}
+}
+
+// gatherSealed gathers [from, to) as the CPU seals it.
+func (r *record) gatherSealed(g *stream.Gather, from, to int) {
+	if !r.has(flagStored) {
+		if r.keys.gcm != nil {
+			r.keys.gather(r, g, from, to)
+			return
+		}
 		r.store(g.Book)
 	}
 	g.Add(r.stored()[from:to])
@@ -106,7 +111,9 @@ func (r *record) Release() {
 // number seals one plaintext. The parts of a record never change.
 func (r *record) claim() (first bool) {
 	if r.has(flagClaimed) {
-		r.digest.check(r)
+		if !r.has(flagStored) {
+			r.digest.check(r, r.seq())
+		}
 		return false
 	}
 	r.keys.guard.claim(r.seq())

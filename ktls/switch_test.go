@@ -266,8 +266,10 @@ func TestSwitchBetweenRecords(t *testing.T) {
 		t.Skip("this CPU has no engine")
 	}
 	s := newShip(t, func(*softNIC) {})
-	if err := s.f.Append(&s.q, []stream.Piece{s.pages.piece(make([]byte, 4*shipRecord))}); err != nil {
-		t.Fatal(err)
+	for range 4 {
+		if err := s.f.Append(&s.q, []stream.Piece{s.pages.piece(make([]byte, shipRecord))}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	spans, size := s.q.spans, s.book1()
 	wantLeft := func(span int, want bool) {

@@ -238,7 +238,7 @@ func (r *rig) frame(s *session, from, to, gso, pieceLen int) link.Frame {
 		if a >= b {
 			continue
 		}
-		f.Seal = append(f.Seal, stream.Sealing{Record: rec, From: a - rec.at, To: b - rec.at, Piece: len(f.Pieces)})
+		f.Seal = append(f.Seal, stream.Sealing{Record: rec, From: a - rec.at, To: b - rec.at})
 		f.Pieces = append(f.Pieces, chop(s.clear[a:b], pieceLen)...)
 	}
 	return f

@@ -10,6 +10,7 @@ type Gather struct {
 	scratch []byte // len: bytes reserved so far; cap: all there is
 	length  int    // bytes since the last Mark
 	mark    int    // index of the first piece since the last Mark
+	joint   int    // the last piece ends at this index of the scratch; -1: elsewhere
 
 	// Book is the ledger of the connection whose frame is being gathered, for those who seal or copy; the
 	// stack sets it for each frame. Nil: none.
@@ -24,7 +25,7 @@ func (g *Gather) Init(scratch []byte, n int) {
 	g.scratch = scratch[:0]
 	g.pieces = make([][]byte, 0, n)
 	g.sealings = nil
-	g.mark, g.length, g.markSeal = 0, 0, 0
+	g.mark, g.length, g.markSeal, g.joint = 0, 0, 0, -1
 }
 
 // Reset forgets all pieces and frees the scratch for the next batch.
@@ -34,7 +35,7 @@ func (g *Gather) Reset() {
 	g.scratch = g.scratch[:0]
 	clear(g.sealings)
 	g.sealings = g.sealings[:0]
-	g.mark, g.length, g.markSeal = 0, 0, 0
+	g.mark, g.length, g.markSeal, g.joint = 0, 0, 0, -1
 }
 
 // Next forgets all pieces, but keeps what was taken of the scratch: whoever took the last batch still reads it.
@@ -47,7 +48,7 @@ func (g *Gather) Next() {
 // SwapScratch gives g other scratch memory and returns what it had.
 func (g *Gather) SwapScratch(scratch []byte) (old []byte) {
 	old = g.scratch
-	g.scratch = scratch[:0]
+	g.scratch, g.joint = scratch[:0], -1
 	return old
 }
 
@@ -61,13 +62,21 @@ func (g *Gather) Add(p []byte) {
 	}
 	g.pieces = append(g.pieces, p)
 	g.length += len(p)
+	g.joint = -1
 }
 
-// Reserve appends n bytes of scratch as the next piece and returns them for the caller to fill now. The
-// caller checks Free first; asking for more than is free breaks that contract and panics.
+// Reserve appends n bytes of scratch, as the next piece or to the last one if they lie behind it, and returns them for
+// the caller to fill now. The caller checks Free first; asking for more than is free breaks that contract and panics.
 func (g *Gather) Reserve(n int) []byte {
+	at := len(g.scratch)
 	p := g.Scratch(n)
-	g.Add(p)
+	if last := len(g.pieces) - 1; last >= g.mark && g.joint == at {
+		g.pieces[last] = g.scratch[at-len(g.pieces[last]) : at+n : at+n]
+		g.length += n
+	} else {
+		g.Add(p)
+	}
+	g.joint = at + n
 	return p
 }
 
@@ -81,10 +90,9 @@ func (g *Gather) Scratch(n int) []byte {
 // Free is the scratch left in this batch, in bytes.
 func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
 
-// Unsealed declares that the wire bytes [from, to) of r, which the caller adds next by reference, are for the
-// device to seal.
+// Unsealed declares that the wire bytes [from, to) of r, which the caller adds next, are for the device to seal.
 func (g *Gather) Unsealed(r Record, from, to int) {
-	g.sealings = append(g.sealings, Sealing{Record: r, From: from, To: to, Piece: len(g.pieces) - g.mark})
+	g.sealings = append(g.sealings, Sealing{Record: r, From: from, To: to})
 	g.Book.Add(ledger.LeftNIC, to-from)
 }
 

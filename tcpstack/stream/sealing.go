@@ -15,12 +15,11 @@ type Record interface {
 }
 
 // A Sealing is a run of a record that stands unsealed in a frame's payload: who transmits the frame must seal
-// it, or drop the frame. What is sealed are the bytes [From, To) of the record's wire image; the pieces from
-// index Piece on hold them.
+// it, or drop the frame. What is sealed are the bytes [From, To) of the record's wire image. The runs of a frame
+// follow each other, and together are all of its payload.
 type Sealing struct {
 	Record   Record
 	From, To int // wire bytes of the record
-	Piece    int // index of the run's first piece in Frame.Pieces
 }
 
 // An Offloader is a span that may stand unsealed in a frame. Sealed and unsealed bytes never share a segment:

@@ -1,0 +1,262 @@
+package ktls
+
+import (
+	"unsafe"
+
+	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/stream"
+)
+
+// maxTrain is the most records in a train: together they fill a superframe.
+const maxTrain = 4
+
+// A train is a few data records in a row, framed for an interface that seals and queued as one span, so that framing,
+// gathering and releasing them costs once what a single record costs each time. Until the acknowledgment nothing is
+// kept of them but this struct and the holds on two runs of plaintext. Should the CPU have to seal any of it, the train
+// is taken apart into records, and stays so.
+type train struct {
+	digests [maxTrain]digest // with -tags ocaserve_debug only
+
+	keys    *sealKeys
+	seq     uint64 // of the first record
+	data    [2]*byte
+	ref     [2]stream.Ref
+	len0    int32              // of data[0]; data[1] is the rest
+	size    uint16             // plaintext of each record but the last
+	last    uint16             // of that
+	n       uint8              // records
+	claimed uint8              // a bit for each record that the guard has let pass
+	isApart bool
+	apart   *[maxTrain]*record // the records then; the array stays with a train that is pooled
+	cars    [maxTrain]car
+}
+
+// A car is one record of a train, as the device sees it: a stream.Record.
+type car struct {
+	t *train
+	i int
+}
+
+// trainSize is what a train costs beside its pieces.
+const trainSize = int(unsafe.Sizeof(train{}))
+
+var (
+	_ stream.Offloader = (*train)(nil)
+	_ stream.Charger   = (*train)(nil)
+)
+
+// couple makes the next records a train, if the interface is to seal several of the same size, and returns how many
+// plaintext bytes it took of the `left` that wait in c; 0: they are single records.
+func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
+	if f.now != ModeNIC {
+		return 0
+	}
+	k, ramp := f.w.keys, f.ramp
+	over := k.wireLen(0)
+	size := ramp.next(left, over)
+	ramp.framed(size + over)
+	n, last := 1, size
+	total = size
+	for n < maxTrain && last == size && total < left && f.w.seq+uint64(n)+1 < f.limit {
+		ahead := ramp
+		next := ahead.next(left-total, over)
+		if next > size {
+			break
+		}
+		ahead.framed(next + over)
+		ramp, last = ahead, next
+		total += next
+		n++
+	}
+	if n == 1 || c.parts(total) > len(train{}.data) {
+		return 0
+	}
+	t := f.pool.train()
+	t.init(k, f.w.seq, n, size, last)
+	c.load(t, total)
+	f.w.seq += uint64(n)
+	f.data += uint64(n)
+	f.ramp = ramp
+	f.wire += uint64(t.Len())
+	f.book.Add(ledger.PlainFramed, total)
+	f.book.Add(ledger.Records, n)
+	f.book.Add(ledger.RecordsBytes, t.Len())
+	q.Append(t)
+	return total
+}
+
+// init makes t the n records from number seq on; the plaintext is loaded next.
+func (t *train) init(k *sealKeys, seq uint64, n, size, last int) {
+	t.keys, t.seq, t.n, t.claimed = k, seq, uint8(n), 0
+	t.size, t.last = uint16(size), uint16(last)
+	k.records++ // the train counts as one: it is released as one
+}
+
+// load gives the next n bytes, which lie in two parts at most, to t.
+func (c *cutter) load(t *train, n int) {
+	for i := 0; n > 0; i++ {
+		p := c.take(n)
+		t.data[i], t.ref[i] = unsafe.SliceData(p.Data), p.Ref
+		if n -= len(p.Data); i == 0 {
+			t.len0 = int32(len(p.Data))
+		}
+	}
+}
+
+// plain is the plaintext of record i, bytes.
+func (t *train) plain(i int) int {
+	if i == int(t.n)-1 {
+		return int(t.last)
+	}
+	return int(t.size)
+}
+
+// total is the plaintext of all records.
+func (t *train) total() int { return (int(t.n)-1)*int(t.size) + int(t.last) }
+
+// run returns the bytes of the plaintext of all records from off on that lie together, up to end.
+func (t *train) run(off, end int) []byte {
+	if n := int(t.len0); off < n {
+		return unsafe.Slice(t.data[0], n)[off:min(end, n)]
+	} else {
+		return unsafe.Slice(t.data[1], end-n)[off-n:]
+	}
+}
+
+// Len implements stream.Span.
+func (t *train) Len() int { return t.total() + int(t.n)*t.keys.wireLen(0) }
+
+// Charge implements stream.Charger: pins on pages. Records of a train that was taken apart come on top; it is rare.
+func (t *train) Charge() int {
+	return trainSize + chargePart(t.ref[0], int(t.len0)) + chargePart(t.ref[1], t.total()-int(t.len0))
+}
+
+// Offload implements stream.Offloader.
+func (t *train) Offload() bool {
+	k := t.keys
+	l := &k.lease
+	return l.id != 0 && t.seq >= l.from && t.seq+uint64(t.n) <= l.until && !t.isApart && k.usable()
+}
+
+// Gather implements stream.Span.
+func (t *train) Gather(g *stream.Gather, from, to int) {
+	whole := t.Offload()
+	if !whole {
+		t.takeApart()
+	}
+	wire := t.keys.wireLen(int(t.size))
+	for i := from / wire; from < to; i++ {
+		at := i * wire
+		end := min(to, at+t.keys.wireLen(t.plain(i)))
+		if whole {
+			t.leave(g, i, from-at, end-at)
+		} else {
+			t.apart[i].gatherSealed(g, from-at, end-at)
+		}
+		from = end
+	}
+}
+
+// leave gathers [from, to) of record i for the device to seal.
+func (t *train) leave(g *stream.Gather, i, from, to int) {
+	k, c := t.keys, &t.cars[i]
+	if bit := uint8(1) << i; t.claimed&bit == 0 {
+		k.guard.claim(c.Number())
+		t.digests[i].take(c)
+		t.claimed |= bit
+		k.pool.stats.Offloaded++
+	} else {
+		t.digests[i].check(c, c.Number())
+	}
+	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))
+	k.advance(c.Number(), to)
+	g.Unsealed(c, from, to)
+	c.Plain(g, from, to)
+}
+
+// takeApart makes records of t, which the CPU seals. What frames in the device refer to stays with t until Release.
+func (t *train) takeApart() {
+	if t.isApart {
+		return
+	}
+	if t.isApart = true; t.apart == nil {
+		t.apart = new([maxTrain]*record)
+	}
+	parts := [2]stream.Piece{{Data: t.run(0, t.total()), Ref: t.ref[0]}}
+	if n := int(t.len0); n < t.total() {
+		parts[1] = stream.Piece{Data: t.run(n, t.total()), Ref: t.ref[1]}
+	}
+	for _, p := range parts {
+		p.Retain()
+	}
+	c := cutter{pieces: parts[:]}
+	for i := range int(t.n) {
+		r := t.keys.pool.record()
+		r.init(t.keys, t.seq+uint64(i), typeData, t.plain(i))
+		c.cut(r, t.plain(i))
+		if t.claimed&(1<<i) != 0 {
+			r.bits |= flagClaimed
+			r.digest = t.digests[i]
+		}
+		t.apart[i] = r
+	}
+}
+
+// Release implements stream.Span. It is where a train and its holds go back.
+func (t *train) Release() {
+	k := t.keys
+	if k == nil {
+		panic("ktls: invariant broken: a train is released twice")
+	}
+	if t.isApart {
+		for i, r := range t.apart[:t.n] {
+			r.Release()
+			t.apart[i] = nil
+		}
+		t.isApart = false
+	}
+	for i, ref := range t.ref {
+		if ref != nil {
+			ref.Release()
+		}
+		t.data[i], t.ref[i] = nil, nil
+	}
+	t.keys, t.digests = nil, [maxTrain]digest{}
+	push(&k.pool.trains, t)
+	k.gone(t.seq + uint64(t.n) - 1)
+}
+
+// plaintext implements the interface of that name.
+func (c *car) plain() int { return c.t.plain(c.i) }
+
+func (c *car) run(off, end int) []byte {
+	base := c.i * int(c.t.size)
+	return c.t.run(base+off, base+end)
+}
+
+// Context implements stream.Record.
+func (c *car) Context() uint64 { return c.t.keys.lease.id }
+
+// Number implements stream.Record.
+func (c *car) Number() uint64 { return c.t.seq + uint64(c.i) }
+
+// Len implements stream.Record.
+func (c *car) Len() int { return c.t.keys.wireLen(c.plain()) }
+
+// Plain implements stream.Record, by reference to the pages, as record.Plain.
+func (c *car) Plain(g *stream.Gather, from, to int) {
+	k, n := c.t.keys, c.plain()
+	at := k.prefixLen()
+	if from < at {
+		var head [maxPrefix]byte
+		k.putPrefix(head[:], typeData, c.Number(), n)
+		gatherCopy(g, head[:at], from, to)
+	}
+	end := min(to-at, n)
+	for off := max(from-at, 0); off < end; {
+		run := c.run(off, end)
+		g.Add(run)
+		off += len(run)
+	}
+	gatherCopy(g, trailers[typeData-typeCCS][1-k.inner:], from-at-n, to-at-n)
+}
