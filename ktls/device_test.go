@@ -88,21 +88,21 @@ func (n *softNIC) transmit(g *stream.Gather) []byte {
 
 // seal returns the sealed bytes of s, of which plain is the image in the frame.
 func (n *softNIC) seal(s stream.Sealing, plain []byte) []byte {
-	c := n.contexts[s.Record.Context()]
+	c := n.contexts[s.Context]
 	if c == nil {
-		n.t.Fatalf("record %d is left to context %d, which does not exist", s.Record.Number(), s.Record.Context())
+		n.t.Fatalf("record %d is left to context %d, which does not exist", s.Number, s.Context)
 	}
-	if s.Record.Number() < c.first {
-		n.t.Errorf("record %d is left to a context that begins at %d", s.Record.Number(), c.first)
+	if s.Number < c.first {
+		n.t.Errorf("record %d is left to a context that begins at %d", s.Number, c.first)
 	}
 	var g stream.Gather
 	g.Init(make([]byte, maxOverhead+1), 8)
-	s.Record.Plain(&g, 0, s.Record.Len())
+	s.Records.Plain(&g, s.Number, 0, s.Len)
 	image := bytes.Join(g.Pieces(), nil)
 	if !bytes.Equal(image[s.From:s.To], plain) {
-		n.t.Errorf("record %d: the frame differs from the image in [%d,%d)", s.Record.Number(), s.From, s.To)
+		n.t.Errorf("record %d: the frame differs from the image in [%d,%d)", s.Number, s.From, s.To)
 	}
-	return c.seal(image, s.Record.Number())[s.From:s.To]
+	return c.seal(image, s.Number)[s.From:s.To]
 }
 
 // seal seals a whole record, with nothing of this package's own.

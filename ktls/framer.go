@@ -105,7 +105,7 @@ func (f *Framer) SetSegment(mss, burst int) {
 // the next record begins another one.
 func (f *Framer) align() {
 	if sent := f.book.Sum(ledger.Sent); f.book != nil && sent-f.before >= f.wire {
-		f.before, f.ramp.grid = sent-f.wire, 0
+		f.before, f.ramp.state.grid = sent-f.wire, 0
 	}
 }
 

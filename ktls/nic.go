@@ -20,13 +20,10 @@ type lease struct {
 const forever = math.MaxUint64
 
 var (
-	_ stream.Record    = (*record)(nil)
+	_ stream.Records   = (*record)(nil)
 	_ stream.Offloader = (*record)(nil)
 	_ stream.Charger   = (*record)(nil)
 )
-
-// Context implements stream.Record.
-func (r *record) Context() uint64 { return r.keys.lease.id }
 
 // Offload implements stream.Offloader. What the CPU has sealed, or begun to, it also makes again: that costs
 // the segment, where the device would fetch the whole record.
@@ -53,13 +50,14 @@ func (r *record) leave(g *stream.Gather, from, to int) {
 	r.bits |= flagLeft
 	k.lease.last = max(k.lease.last, seq+1)
 	k.advance(seq, to)
-	g.Unsealed(r, from, to)
-	r.Plain(g, from, to)
+	s := g.Unsealed(to - from)
+	s.Records, s.Context, s.Number, s.Len, s.From, s.To = r, k.lease.id, seq, r.Len(), from, to
+	r.Plain(g, seq, from, to)
 }
 
-// Plain implements stream.Record, by reference to the pages. What stands before and behind the plaintext is copied:
+// Plain implements stream.Records, by reference to the pages. What stands before and behind the plaintext is copied:
 // the device would share the record's cache lines, for 22 bytes.
-func (r *record) Plain(g *stream.Gather, from, to int) {
+func (r *record) Plain(g *stream.Gather, _ uint64, from, to int) {
 	at := r.keys.prefixLen()
 	gatherCopy(g, r.head[:at], from, to)
 	n := r.plain()

@@ -48,11 +48,15 @@ func (p RecordPolicy) withDefaults() RecordPolicy {
 // A ramp applies a policy to one connection.
 type ramp struct {
 	policy RecordPolicy
-	sent   int64     // plaintext bytes framed since the start, or since the last silence
 	last   mono.Time // when the connection was last active; zero: never told
+	mss    int32     // payload of a segment; 0: not known
+	segs   int32     // segments of a large record; 0: a segment is longer than a record
+	state  rampState
+}
 
-	mss  int32 // payload of a segment; 0: not known
-	segs int32 // segments of a large record; 0: a segment is longer than a record
+// A rampState is what moves with each record.
+type rampState struct {
+	sent int64 // plaintext bytes framed since the start, or since the last silence
 	grid int32 // where the next record begins in its segment
 }
 
@@ -62,7 +66,7 @@ const together = 4
 // touch notes activity at now, and starts over after a silence.
 func (r *ramp) touch(now mono.Time) {
 	if r.last.IsSet() && now.Sub(r.last) > r.policy.Idle {
-		r.sent = 0
+		r.state.sent = 0
 	}
 	r.last = now
 }
@@ -71,7 +75,7 @@ func (r *ramp) touch(now mono.Time) {
 // adds over bytes to its plaintext.
 func (r *ramp) setSegment(mss, burst, over int) {
 	if int(r.mss) != mss {
-		r.mss, r.grid = int32(mss), 0
+		r.mss, r.state.grid = int32(mss), 0
 	}
 	r.segs = int32(segments((r.policy.Large+over)/mss, burst/mss))
 }
@@ -91,12 +95,12 @@ func segments(max, burst int) int {
 // bytes to its plaintext.
 func (r *ramp) next(n, over int) int {
 	size := min(r.size(n, over), n)
-	r.sent += int64(size)
+	r.state.sent += int64(size)
 	return size
 }
 
 func (r *ramp) size(n, over int) int {
-	small := r.sent < r.policy.SmallBytes
+	small := r.state.sent < r.policy.SmallBytes
 	switch {
 	case r.segs == 0 && small:
 		return r.policy.Small
@@ -114,7 +118,7 @@ func (r *ramp) size(n, over int) int {
 // included. If that leaves less than half a segment, one more is taken.
 func (r *ramp) aligned(segs, over int) int {
 	mss := int(r.mss)
-	wire := segs*mss - int(r.grid)
+	wire := segs*mss - int(r.state.grid)
 	if wire < mss/2 {
 		wire += mss
 	}
@@ -124,6 +128,6 @@ func (r *ramp) aligned(segs, over int) int {
 // framed notes that a record of n wire bytes was queued.
 func (r *ramp) framed(n int) {
 	if r.mss > 0 {
-		r.grid = int32((int(r.grid) + n) % int(r.mss))
+		r.state.grid = int32((int(r.state.grid) + n) % int(r.mss))
 	}
 }

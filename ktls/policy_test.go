@@ -116,7 +116,7 @@ func TestRecordsFitSegments(t *testing.T) {
 				t.Fatalf("record %d of a longer one has %d bytes, want a segment", i, n)
 			}
 		}
-		s.f.ramp.sent = DefaultPolicy.SmallBytes // the start is over
+		s.f.ramp.state.sent = DefaultPolicy.SmallBytes // the start is over
 		s.sent()
 		// Full flow: 4 records fill a burst, 11 segments each; the rest ends where it ends.
 		wantLens(t, s.wire(5*(11*1448-over)+3000), 15928, 15928, 15928, 15928, 15928, 3000+over)
@@ -146,17 +146,17 @@ func TestAlignmentStartsWithTheFramer(t *testing.T) {
 	s.book = ledger.Book{}
 	s.book.Add(ledger.Sent, 5000) // handshake
 	s.f.SetBook(&s.book)
-	s.f.ramp.sent = DefaultPolicy.SmallBytes
+	s.f.ramp.state.sent = DefaultPolicy.SmallBytes
 	wantLens(t, s.wire(20_000), 15928, 20_000-15928+2*22)
 	wantLens(t, s.wire(20_000), 15928-(20_000-15928+2*22)%1448, 20_000+2*22-(15928-(20_000-15928+2*22)%1448))
 	s.book.Add(ledger.Sent, 300+s.end()) // 300 bytes of it were still queued
 	wantLens(t, s.wire(20_000), 15928, 20_000-15928+2*22)
 	s.book.Add(ledger.Sent, s.end()-int(s.book.Sum(ledger.Sent))+5300-1)
-	if s.f.align(); s.f.ramp.grid == 0 {
+	if s.f.align(); s.f.ramp.state.grid == 0 {
 		t.Fatal("a byte is still queued")
 	}
 	s.book.Add(ledger.Sent, 1)
-	if s.f.align(); s.f.ramp.grid != 0 {
+	if s.f.align(); s.f.ramp.state.grid != 0 {
 		t.Fatal("nothing is queued any more")
 	}
 	s.finish()

@@ -21,6 +21,7 @@ type Pool struct {
 	large   [][]byte
 	records []*record
 	trains  []*train
+	car     car // the one that is looked at
 	pages   []*pageSpan
 	stats   Stats
 	nic     offload.NIC // nil: none
@@ -110,11 +111,7 @@ func (p *Pool) train() *train {
 	if t, ok := pop(&p.trains); ok {
 		return t
 	}
-	t := new(train)
-	for i := range t.cars {
-		t.cars[i] = car{t, i}
-	}
-	return t
+	return new(train)
 }
 
 func (p *Pool) page(piece stream.Piece) *pageSpan {

@@ -47,9 +47,6 @@ func (r *record) has(flag uint8) bool { return r.bits&flag != 0 }
 
 func (r *record) seq() uint64 { return binary.BigEndian.Uint64(r.head[headerLen:]) }
 
-// Number implements stream.Record.
-func (r *record) Number() uint64 { return r.seq() }
-
 // Len implements stream.Span: bytes on the wire.
 func (r *record) Len() int { return headerLen + int(r.head[3])<<8 + int(r.head[4]) }
 

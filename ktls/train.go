@@ -21,26 +21,20 @@ type train struct {
 	seq     uint64 // of the first record
 	data    [2]*byte
 	ref     [2]stream.Ref
-	len0    int32              // of data[0]; data[1] is the rest
-	size    uint16             // plaintext of each record but the last
-	last    uint16             // of that
-	n       uint8              // records
-	claimed uint8              // a bit for each record that the guard has let pass
+	len0    int32  // of data[0]; data[1] is the rest
+	size    uint16 // plaintext of each record but the last
+	last    uint16 // of that
+	n       uint8  // records
+	claimed uint8  // a bit for each record that the guard has let pass
 	isApart bool
 	apart   *[maxTrain]*record // the records then; the array stays with a train that is pooled
-	cars    [maxTrain]car
-}
-
-// A car is one record of a train, as the device sees it: a stream.Record.
-type car struct {
-	t *train
-	i int
 }
 
 // trainSize is what a train costs beside its pieces.
 const trainSize = int(unsafe.Sizeof(train{}))
 
 var (
+	_ stream.Records   = (*train)(nil)
 	_ stream.Offloader = (*train)(nil)
 	_ stream.Charger   = (*train)(nil)
 )
@@ -51,24 +45,26 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 	if f.now != ModeNIC {
 		return 0
 	}
-	k, ramp := f.w.keys, f.ramp
+	k, ramp, before := f.w.keys, &f.ramp, f.ramp.state
 	over := k.wireLen(0)
 	size := ramp.next(left, over)
 	ramp.framed(size + over)
 	n, last := 1, size
 	total = size
 	for n < maxTrain && last == size && total < left && f.w.seq+uint64(n)+1 < f.limit {
-		ahead := ramp
-		next := ahead.next(left-total, over)
+		now := ramp.state
+		next := ramp.next(left-total, over)
 		if next > size {
+			ramp.state = now
 			break
 		}
-		ahead.framed(next + over)
-		ramp, last = ahead, next
+		ramp.framed(next + over)
+		last = next
 		total += next
 		n++
 	}
 	if n == 1 || c.parts(total) > len(train{}.data) {
+		ramp.state = before
 		return 0
 	}
 	t := f.pool.train()
@@ -76,7 +72,6 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 	c.load(t, total)
 	f.w.seq += uint64(n)
 	f.data += uint64(n)
-	f.ramp = ramp
 	f.wire += uint64(t.Len())
 	f.book.Add(ledger.PlainFramed, total)
 	f.book.Add(ledger.Records, n)
@@ -144,10 +139,11 @@ func (t *train) Gather(g *stream.Gather, from, to int) {
 	if !whole {
 		t.takeApart()
 	}
-	wire := t.keys.wireLen(int(t.size))
+	over := t.keys.wireLen(0)
+	wire := over + int(t.size)
 	for i := from / wire; from < to; i++ {
 		at := i * wire
-		end := min(to, at+t.keys.wireLen(t.plain(i)))
+		end := min(to, at+over+t.plain(i))
 		if whole {
 			t.leave(g, i, from-at, end-at)
 		} else {
@@ -159,20 +155,41 @@ func (t *train) Gather(g *stream.Gather, from, to int) {
 
 // leave gathers [from, to) of record i for the device to seal.
 func (t *train) leave(g *stream.Gather, i, from, to int) {
-	k, c := t.keys, &t.cars[i]
+	k, seq, n := t.keys, t.seq+uint64(i), t.plain(i)
 	if bit := uint8(1) << i; t.claimed&bit == 0 {
-		k.guard.claim(c.Number())
-		t.digests[i].take(c)
+		k.guard.claim(seq)
+		t.digests[i].take(t.car(i))
 		t.claimed |= bit
 		k.pool.stats.Offloaded++
 	} else {
-		t.digests[i].check(c, c.Number())
+		t.digests[i].check(t.car(i), seq)
 	}
 	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))
-	k.advance(c.Number(), to)
-	g.Unsealed(c, from, to)
-	c.Plain(g, from, to)
+	k.advance(seq, to)
+	length := k.wireLen(n)
+	s := g.Unsealed(to - from)
+	s.Records, s.Context, s.Number, s.Len, s.From, s.To = t, k.lease.id, seq, length, from, to
+	if to-from < length {
+		t.Plain(g, seq, from, to)
+		return
+	}
+	k.putPrefix(g.Reserve(k.prefixLen()), typeData, seq, n)
+	t.refer(g, i*int(t.size), i*int(t.size)+n)
+	behind := k.trailer()
+	copy(g.Reserve(len(behind)), behind)
 }
+
+// refer gathers bytes [off, end) of the plaintext of all records, by reference.
+func (t *train) refer(g *stream.Gather, off, end int) {
+	for off < end {
+		run := t.run(off, end)
+		g.Add(run)
+		off += len(run)
+	}
+}
+
+// trailer is what stands behind the plaintext of a data record before it is sealed.
+func (k *sealKeys) trailer() []byte { return trailers[typeData-typeCCS][1-k.inner:] }
 
 // takeApart makes records of t, which the CPU seals. What frames in the device refer to stays with t until Release.
 func (t *train) takeApart() {
@@ -226,37 +243,36 @@ func (t *train) Release() {
 	k.gone(t.seq + uint64(t.n) - 1)
 }
 
-// plaintext implements the interface of that name.
+// Plain implements stream.Records, by reference to the pages, as record.Plain.
+func (t *train) Plain(g *stream.Gather, number uint64, from, to int) {
+	k, i := t.keys, int(number-t.seq)
+	at, n := k.prefixLen(), t.plain(i)
+	if from < at {
+		var head [maxPrefix]byte
+		k.putPrefix(head[:], typeData, number, n)
+		gatherCopy(g, head[:at], from, to)
+	}
+	base := i * int(t.size)
+	t.refer(g, base+max(from-at, 0), base+min(to-at, n))
+	gatherCopy(g, k.trailer(), from-at-n, to-at-n)
+}
+
+// A car is the plaintext of one record of a train.
+type car struct {
+	t *train
+	i int
+}
+
+// car returns record i; valid until the next call on this shard.
+func (t *train) car(i int) *car {
+	c := &t.keys.pool.car
+	c.t, c.i = t, i
+	return c
+}
+
 func (c *car) plain() int { return c.t.plain(c.i) }
 
 func (c *car) run(off, end int) []byte {
 	base := c.i * int(c.t.size)
 	return c.t.run(base+off, base+end)
-}
-
-// Context implements stream.Record.
-func (c *car) Context() uint64 { return c.t.keys.lease.id }
-
-// Number implements stream.Record.
-func (c *car) Number() uint64 { return c.t.seq + uint64(c.i) }
-
-// Len implements stream.Record.
-func (c *car) Len() int { return c.t.keys.wireLen(c.plain()) }
-
-// Plain implements stream.Record, by reference to the pages, as record.Plain.
-func (c *car) Plain(g *stream.Gather, from, to int) {
-	k, n := c.t.keys, c.plain()
-	at := k.prefixLen()
-	if from < at {
-		var head [maxPrefix]byte
-		k.putPrefix(head[:], typeData, c.Number(), n)
-		gatherCopy(g, head[:at], from, to)
-	}
-	end := min(to-at, n)
-	for off := max(from-at, 0); off < end; {
-		run := c.run(off, end)
-		g.Add(run)
-		off += len(run)
-	}
-	gatherCopy(g, trailers[typeData-typeCCS][1-k.inner:], from-at-n, to-at-n)
 }

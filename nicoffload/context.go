@@ -11,23 +11,25 @@ import (
 // belong to the shard, place to the adapter's thread; the rest is written before the first descriptor that names
 // the context, and wiped after the last one is done, so that the ring orders all access.
 type context struct {
-	id uint64 // 0: free
+	// Driver. What each frame needs is in the first cache line.
+	id     uint64    // 0: free
+	number uint64    // the next byte in sequence is byte off of this record
+	off    int       //
+	last   uint64    // the ring's tail behind the last descriptor that needs the context
+	ready  mono.Time // when the adapter will have set it up; 0: it has
+	asked  uint64    // Device.flushed when its health was last asked, plus 1
+	lost   bool      // a frame for it could not be sealed: no more records, please
+	dying  bool      // DelContext was called
+	least  int32     // wire bytes of the shortest record
 
-	// Driver.
+	// Driver, now and then.
 	generation uint64
-	number     uint64    // the next byte in sequence is byte off of this record
-	off        int       //
-	last       uint64    // the ring's tail behind the last descriptor that needs the context
-	ready      mono.Time // when the adapter will have set it up; 0: it has
-	used       mono.Time // when a frame was last posted for it
-	asked      uint64    // Device.flushed when its health was last asked, plus 1
-	lost       bool      // a frame for it could not be sealed: no more records, please
-	dying      bool      // DelContext was called
-	newer      *context  // in order of use, for eviction
+	used       mono.Time // when a frame was last posted for it, for eviction
+	newer      *context  // in order of use
 	older      *context
 
 	// Both.
-	_         [cacheLine]byte
+	_         [2*cacheLine - 88]byte // processors fetch lines in pairs
 	version   uint16
 	prefixLen int
 	iv        [nonceLen]byte
@@ -36,9 +38,8 @@ type context struct {
 	rawLen    int
 
 	// Adapter.
-	_     [cacheLine]byte
 	place place
-	_     [cacheLine]byte
+	_     [88]byte // to a multiple of two lines
 }
 
 // A handle is index+1 in the low bits and a generation above, so that a handle that outlived its context names
@@ -90,12 +91,13 @@ func (t *table) take(c *offload.Crypto, key sealKey) *context {
 		number:     c.Number,
 		version:    c.Version,
 		prefixLen:  headerLen,
+		least:      headerLen + 1 + tagLen, // TLS 1.3: the inner content type
 		iv:         c.IV,
 		key:        key,
 		rawLen:     len(c.Key),
 	}
 	if c.Version == tls12 {
-		r.prefixLen = maxPrefix
+		r.prefixLen, r.least = maxPrefix, maxPrefix+tagLen
 	}
 	copy(r.raw[:], c.Key)
 	r.place.start(c.Number, 0)

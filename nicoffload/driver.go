@@ -76,26 +76,26 @@ func (d *Device) finish() {
 // resolve finds the contexts of f's runs and puts them into d.runs. If f must not be sent it returns the counter
 // of the reason.
 func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint64 {
+	c := (*context)(nil)
 	for i := range f.Seal {
 		s := &f.Seal[i]
-		c := d.table.find(s.Record.Context())
-		if c == nil || c.dying {
-			return &d.count.dropBypassReq
+		if c == nil || c.id != s.Context { // the records of a frame are of one connection, and all but always of one key
+			if c = d.table.find(s.Context); c == nil || c.dying {
+				return &d.count.dropBypassReq
+			}
+			if d.nif.cfg.Evict == EvictLRU {
+				c.used = now
+				d.table.touch(c)
+			}
 		}
-		d.runs = append(d.runs, run{
-			ctx: c, number: s.Record.Number(), length: int32(s.Record.Len()),
-			from: int32(s.From), to: int32(s.To), seal: int32(i),
-		})
+		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
-		if c.lost || !d.set(c) || !c.fits(int(r.length)) || !d.follows(i) {
+		r.ctx, r.number, r.length, r.from, r.to, r.seal = c, s.Number, int32(s.Len), int32(s.From), int32(s.To), int32(i)
+		if c.lost || !d.set(c) || !c.fits(s.Len) || !d.follows(i) {
 			c.lost = c.lost || c.ready == 0
 			return &d.count.dropNoSyncData
 		}
-		payload -= r.size()
-		if c.used != now {
-			c.used = now
-			d.table.touch(c)
-		}
+		payload -= s.To - s.From
 	}
 	if payload != 0 {
 		d.runs[0].ctx.lost = true
@@ -148,7 +148,7 @@ func (r *run) proceed() {
 func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	e := d.ring.desc(d.posted)
 	g := e.gather()
-	s.Record.Plain(g, 0, int(r.from))
+	s.Records.Plain(g, r.number, 0, int(r.from))
 	if g.Len() != int(r.from) {
 		return false
 	}

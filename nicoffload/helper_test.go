@@ -129,7 +129,7 @@ type session struct {
 	clear   []byte // unsealed image
 }
 
-// A record is a stream.Record over memory of its own.
+// A record is a stream.Records of one over memory of its own.
 type record struct {
 	s      *session
 	number uint64
@@ -137,12 +137,8 @@ type record struct {
 	length int
 }
 
-func (r *record) Context() uint64 { return r.s.ctx }
-func (r *record) Number() uint64  { return r.number }
-func (r *record) Len() int        { return r.length }
-
 // Plain gives the record in pieces of odd sizes.
-func (r *record) Plain(g *stream.Gather, from, to int) {
+func (r *record) Plain(g *stream.Gather, _ uint64, from, to int) {
 	for b := r.s.clear[r.at+from : r.at+to]; len(b) > 0; {
 		n := min(len(b), 4099)
 		g.Add(b[:n:n])
@@ -238,7 +234,9 @@ func (r *rig) frame(s *session, from, to, gso, pieceLen int) link.Frame {
 		if a >= b {
 			continue
 		}
-		f.Seal = append(f.Seal, stream.Sealing{Record: rec, From: a - rec.at, To: b - rec.at})
+		f.Seal = append(f.Seal, stream.Sealing{
+			Records: rec, Context: s.ctx, Number: rec.number, Len: rec.length, From: a - rec.at, To: b - rec.at,
+		})
 		f.Pieces = append(f.Pieces, chop(s.clear[a:b], pieceLen)...)
 	}
 	return f

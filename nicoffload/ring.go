@@ -65,7 +65,7 @@ type plain struct {
 	scratch [dumpScratch]byte
 }
 
-// dumpScratch is what Record.Plain may make up: a header, an inner content type, the place of a tag.
+// dumpScratch is what Records.Plain may make up: a header, an inner content type, the place of a tag.
 const dumpScratch = 128
 
 // gather readies d's own gather for a dump.

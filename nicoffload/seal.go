@@ -99,10 +99,4 @@ func (c *context) additional() []byte {
 }
 
 // fits reports whether a record of this length can be sealed by c.
-func (c *context) fits(length int) bool {
-	least := c.prefixLen + tagLen
-	if c.version == tls13 {
-		least++ // the inner content type
-	}
-	return length >= least && length <= maxRecord
-}
+func (c *context) fits(length int) bool { return length >= int(c.least) && length <= maxRecord }

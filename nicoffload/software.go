@@ -18,26 +18,23 @@ type software struct {
 	ready  bool
 }
 
-// image appends wire bytes [from, to) of the sealed record r to dst.
-func (s *software) image(dst []byte, c *context, r stream.Record, from, to int) ([]byte, bool) {
+// image appends wire bytes [r.from, r.to) of the sealed record to dst.
+func (s *software) image(dst []byte, records stream.Records, r *run) ([]byte, bool) {
 	if !s.ready {
 		s.gather.Init(make([]byte, dumpScratch), 16)
 		s.ready = true
 	}
 	s.gather.Reset()
-	r.Plain(&s.gather, 0, r.Len())
+	records.Plain(&s.gather, r.number, 0, int(r.length))
 	s.plain = s.plain[:0]
 	for _, p := range s.gather.Pieces() {
 		s.plain = append(s.plain, p...)
 	}
 	s.gather.Reset()
-	if len(s.plain) != r.Len() || !c.fits(r.Len()) {
+	if len(s.plain) != int(r.length) || !s.seal(r.ctx, r.number) {
 		return dst, false
 	}
-	if !s.seal(c, r.Number()) {
-		return dst, false
-	}
-	return append(dst, s.sealed[from:to]...), true
+	return append(dst, s.sealed[r.from:r.to]...), true
 }
 
 // seal makes s.sealed of s.plain.
@@ -91,7 +88,7 @@ func (d *Device) expect(f *link.Frame, e *desc) {
 	x.pieces, x.payload, x.sealed = append(x.pieces[:0], e.pieces...), x.payload[:0], len(e.runs) > 0
 	for i := range e.runs {
 		r, ok := &e.runs[i], false
-		if x.payload, ok = d.scratch.image(x.payload, r.ctx, f.Seal[r.seal].Record, int(r.from), int(r.to)); !ok {
+		if x.payload, ok = d.scratch.image(x.payload, f.Seal[r.seal].Records, r); !ok {
 			clear(x.pieces)
 			return
 		}

@@ -66,7 +66,7 @@ func (a *adapter) Completed() uint64 { return a.taken }
 
 func (a *adapter) known(runs []stream.Sealing) bool {
 	for _, s := range runs {
-		if _, ok := a.contexts[s.Record.Context()]; !ok {
+		if _, ok := a.contexts[s.Context]; !ok {
 			return false
 		}
 	}
@@ -75,14 +75,14 @@ func (a *adapter) known(runs []stream.Sealing) bool {
 
 func (a *adapter) seal(book *ledger.Book, runs []stream.Sealing) {
 	for i, s := range runs {
-		id, at := s.Record.Context(), s.Record.Number()<<16|uint64(s.From)
+		id, at := s.Context, s.Number<<16|uint64(s.From)
 		if i == 0 && a.contexts[id] != at {
 			book.Add(ledger.Refetched, s.From)
 		}
 		book.Add(ledger.SealedNIC, s.To-s.From)
-		a.contexts[id] = s.Record.Number()<<16 | uint64(s.To)
-		if s.To == s.Record.Len() {
-			a.contexts[id] = (s.Record.Number() + 1) << 16
+		a.contexts[id] = s.Number<<16 | uint64(s.To)
+		if s.To == s.Len {
+			a.contexts[id] = (s.Number + 1) << 16
 		}
 	}
 }

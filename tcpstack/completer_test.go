@@ -94,7 +94,8 @@ func (s scratchSpan) Gather(g *stream.Gather, from, to int) {
 type heldBack struct{ *counted }
 
 func (s heldBack) Gather(g *stream.Gather, from, to int) {
-	g.Unsealed(nil, from, to)
+	u := g.Unsealed(to - from)
+	u.From, u.To = from, to
 	g.Add(s.b[from:to])
 }
 

@@ -4,7 +4,7 @@
 //  1. The record layer asks the interface for a context per key ([NIC].AddContext) and queues records as plaintext.
 //  2. The stack hands frames with plaintext and [stream.Sealing]s to the device, which seals while it reads.
 //  3. A context knows where the stream goes on. A frame that is not the next one makes the device read the
-//     record it begins in once more, from its start ([stream.Record].Plain), to rebuild the cipher's state.
+//     record it begins in once more, from its start ([stream.Records].Plain), to rebuild the cipher's state.
 //  4. The device never lets plaintext out: a frame that it cannot seal is dropped, and TCP sends it again.
 //  5. A context goes with its last record (DelContext); frames that are still in the ring keep it.
 package offload

@@ -90,10 +90,12 @@ func (g *Gather) Scratch(n int) []byte {
 // Free is the scratch left in this batch, in bytes.
 func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
 
-// Unsealed declares that the wire bytes [from, to) of r, which the caller adds next, are for the device to seal.
-func (g *Gather) Unsealed(r Record, from, to int) {
-	g.sealings = append(g.sealings, Sealing{Record: r, From: from, To: to})
-	g.Book.Add(ledger.LeftNIC, to-from)
+// Unsealed declares that n bytes, which the caller adds next, are for the device to seal, and returns what the caller
+// fills in: what they are.
+func (g *Gather) Unsealed(n int) *Sealing {
+	g.Book.Add(ledger.LeftNIC, n)
+	g.sealings = append(g.sealings, Sealing{})
+	return &g.sealings[len(g.sealings)-1]
 }
 
 // Sealings returns what was declared by Unsealed since the last Mark. The slice stays valid until Reset.
