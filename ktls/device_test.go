@@ -21,6 +21,13 @@ type softNIC struct {
 	limit    int            // contexts at once
 	health   offload.Health // of all contexts
 	off      bool           // it supports nothing
+	turn     uint64
+}
+
+// Turn says that anything may have changed.
+func (n *softNIC) Turn() uint64 {
+	n.turn++
+	return n.turn
 }
 
 type softContext struct {

@@ -14,6 +14,7 @@ type lease struct {
 	id          uint64 // 0: none
 	from, until uint64
 	last        uint64 // the highest number left to it, plus 1
+	turn        uint64 // the interface's when the context was last found to be usable, plus 1; 0: never
 }
 
 // forever is the end of a lease that goes on.
@@ -37,8 +38,17 @@ func (r *record) Offload() bool {
 // one that is switched off goes on to its end; neither changes between two calls in one turn of the shard, as
 // others may flip the switch.
 func (k *sealKeys) usable() bool {
-	h := k.pool.nic.Health(k.lease.id)
-	return h != offload.Evicted && h != offload.Pending
+	l, nic := &k.lease, k.pool.nic
+	turn := nic.Turn() + 1
+	if l.turn == turn {
+		return true
+	}
+	h := nic.Health(l.id)
+	if h == offload.Evicted || h == offload.Pending {
+		return false
+	}
+	l.turn = turn
+	return true
 }
 
 // leave gathers [from, to) for the device to seal.

@@ -182,6 +182,7 @@ func (d *Device) evict() bool {
 		}
 		if c.asked <= d.flushed {
 			d.table.drop(c)
+			d.losses++
 			d.count.ctxEvicted.Add(1)
 			return true
 		}
@@ -235,6 +236,21 @@ func (d *Device) Health(id uint64) offload.Health {
 		return offload.Saturated
 	}
 	return offload.Good
+}
+
+// lose marks c as one that cannot go on.
+func (d *Device) lose(c *context) {
+	c.lost = true
+	d.losses++
+}
+
+// Turn moves with each context that is lost, and with each batch where idle ones are evicted: then who leaves records
+// to one has to say so, see Health.
+func (d *Device) Turn() uint64 {
+	if d.nif.cfg.Evict == EvictLRU {
+		return d.losses + d.flushed
+	}
+	return d.losses
 }
 
 // set reports whether the adapter has set c up.

@@ -26,6 +26,7 @@ type Device struct {
 	epoch     uint32 // of the adapter, as far as places were set right
 	ended     bool   // the adapter's thread is gone: nobody reads the ring
 	flushed   uint64 // calls of Transmit that left none of the owner's frames over
+	losses    uint64 // contexts that were lost or evicted
 	lent      uint64 // frames that the last Receive handed out
 
 	want    int       // descriptors that a short Transmit wants; 0: none

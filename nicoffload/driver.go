@@ -92,13 +92,15 @@ func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint
 		r := &d.runs[i]
 		r.ctx, r.number, r.length, r.from, r.to, r.seal = c, s.Number, int32(s.Len), int32(s.From), int32(s.To), int32(i)
 		if c.lost || !d.set(c) || !c.fits(s.Len) || !d.follows(i) {
-			c.lost = c.lost || c.ready == 0
+			if c.ready == 0 {
+				d.lose(c)
+			}
 			return &d.count.dropNoSyncData
 		}
 		payload -= s.To - s.From
 	}
 	if payload != 0 {
-		d.runs[0].ctx.lost = true
+		d.lose(d.runs[0].ctx)
 		return &d.count.dropNoSyncData
 	}
 	return nil
@@ -126,7 +128,7 @@ func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 		case r.from == 0:
 			d.count.skipNoSyncData.Add(1)
 		case !d.dump(s, r):
-			c.lost = true
+			d.lose(c)
 			return true, false
 		}
 	}

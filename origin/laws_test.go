@@ -34,6 +34,7 @@ type adapter struct {
 	last     uint64
 	taken    uint64
 	health   offload.Health
+	turn     uint64
 }
 
 func (a *adapter) Caps() link.Caps {
@@ -98,6 +99,7 @@ func (a *adapter) AddContext(c *offload.Crypto) (uint64, error) {
 
 func (a *adapter) DelContext(id uint64)         { delete(a.contexts, id) }
 func (a *adapter) Health(uint64) offload.Health { return a.health }
+func (a *adapter) Turn() uint64                 { return a.turn }
 
 // A sender answers with responses of random parts, in its mode, until it closes or aborts. It is the transfer's
 // sink and the framer's queue.
@@ -163,8 +165,9 @@ func (s *sender) disturb() {
 		s.framer.KeyUpdate(s.Conn, s.rnd.IntN(2) == 0) //nolint:errcheck // not in mode off
 	case 3:
 		s.w.nic.health = offload.Health(s.rnd.IntN(5))
+		s.w.nic.turn++
 	default:
-		s.w.nic.health = offload.Good
+		s.w.nic.health, s.w.nic.turn = offload.Good, s.w.nic.turn+1
 	}
 }
 

@@ -50,4 +50,7 @@ type NIC interface {
 	// Health says whether records should be left to the context now. It costs little: it is asked for each
 	// record that is framed.
 	Health(id uint64) Health
+	// Turn is a number that changes before any context can have become Evicted that was not when its health was
+	// last asked.
+	Turn() uint64
 }
