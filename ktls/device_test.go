@@ -83,9 +83,12 @@ func (n *softNIC) transmit(g *stream.Gather) []byte {
 	}
 	var wire []byte
 	for _, s := range g.Sealings() {
-		run := s.To - s.From
-		wire = append(wire, n.seal(s, frame[len(wire):len(wire)+run])...)
-		g.Book.Add(ledger.SealedNIC, run)
+		for i := range s.Count {
+			number, from, to := s.Record(i)
+			one := stream.Sealing{Records: s.Records, Context: s.Context, Number: number, Count: 1, Len: s.Len, From: from, To: to}
+			wire = append(wire, n.seal(one, frame[len(wire):len(wire)+one.Size()])...)
+		}
+		g.Book.Add(ledger.SealedNIC, s.Size())
 	}
 	if len(wire) != len(frame) {
 		n.t.Errorf("a frame of %d bytes has %d sealed and unsealed ones", len(frame), len(frame)-len(wire))

@@ -142,7 +142,7 @@ func (s *sender) frame(from, to int) int {
 		span.Gather(g, a, b)
 		scratch := free - g.Free()
 		// What is left to the device has only what a record adds in scratch, never its plaintext.
-		if left != (len(g.Sealings()) > 0) || left && scratch > len(g.Sealings())*(maxOverhead+1) {
+		if left != (len(g.Sealings()) > 0) || left && scratch > maxTrain*(maxOverhead+1) {
 			s.t.Errorf("Offload said %v: %d sealings, %d bytes of scratch for %d", left, len(g.Sealings()), scratch, b-a)
 		}
 	}

@@ -61,7 +61,7 @@ func (r *record) leave(g *stream.Gather, from, to int) {
 	k.lease.last = max(k.lease.last, seq+1)
 	k.advance(seq, to)
 	s := g.Unsealed(to - from)
-	s.Records, s.Context, s.Number, s.Len, s.From, s.To = r, k.lease.id, seq, r.Len(), from, to
+	s.Records, s.Context, s.Number, s.Count, s.Len, s.From, s.To = r, k.lease.id, seq, 1, r.Len(), from, to
 	r.Plain(g, seq, from, to)
 }
 

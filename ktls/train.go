@@ -135,27 +135,50 @@ func (t *train) Offload() bool {
 
 // Gather implements stream.Span.
 func (t *train) Gather(g *stream.Gather, from, to int) {
-	whole := t.Offload()
-	if !whole {
-		t.takeApart()
+	if !t.Offload() {
+		t.gatherSealed(g, from, to)
+		return
 	}
-	over := t.keys.wireLen(0)
-	wire := over + int(t.size)
-	for i := from / wire; from < to; i++ {
-		at := i * wire
-		end := min(to, at+over+t.plain(i))
-		if whole {
-			t.leave(g, i, from-at, end-at)
-		} else {
-			t.apart[i].gatherSealed(g, from-at, end-at)
-		}
-		from = end
+	same := int(t.n) // records of one length
+	if t.last != t.size {
+		same--
+	}
+	edge := same * t.keys.wireLen(int(t.size))
+	if from < edge {
+		t.leave(g, 0, from, min(to, edge))
+	}
+	if to > edge {
+		t.leave(g, same, max(from-edge, 0), to-edge)
 	}
 }
 
-// leave gathers [from, to) of record i for the device to seal.
+// leave gathers bytes [from, to), counted from the beginning of record i, for the device to seal. They are of records
+// of one length.
 func (t *train) leave(g *stream.Gather, i, from, to int) {
-	k, seq, n := t.keys, t.seq+uint64(i), t.plain(i)
+	k, n := t.keys, t.plain(i)
+	length := k.wireLen(n)
+	if skip := from / length; skip > 0 {
+		i, from, to = i+skip, from-skip*length, to-skip*length
+	}
+	count := (to-1)/length + 1
+	s := g.Unsealed(to - from)
+	s.Records, s.Context, s.Number = t, k.lease.id, t.seq+uint64(i)
+	s.Count, s.Len, s.From, s.To = count, length, from, to-(count-1)*length
+	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))
+	k.advance(s.Number+uint64(count-1), s.To)
+	for j := range count {
+		t.claim(i + j)
+		if seq, from, to := s.Record(j); to-from == length {
+			t.gatherWhole(g, i+j, n)
+		} else {
+			t.Plain(g, seq, from, to)
+		}
+	}
+}
+
+// claim lets record i pass the guard before the device seals any of it for the first time.
+func (t *train) claim(i int) {
+	k, seq := t.keys, t.seq+uint64(i)
 	if bit := uint8(1) << i; t.claimed&bit == 0 {
 		k.guard.claim(seq)
 		t.digests[i].take(t.car(i))
@@ -164,19 +187,27 @@ func (t *train) leave(g *stream.Gather, i, from, to int) {
 	} else {
 		t.digests[i].check(t.car(i), seq)
 	}
-	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))
-	k.advance(seq, to)
-	length := k.wireLen(n)
-	s := g.Unsealed(to - from)
-	s.Records, s.Context, s.Number, s.Len, s.From, s.To = t, k.lease.id, seq, length, from, to
-	if to-from < length {
-		t.Plain(g, seq, from, to)
-		return
-	}
-	k.putPrefix(g.Reserve(k.prefixLen()), typeData, seq, n)
+}
+
+// gatherWhole is Plain for all of record i, which has n bytes of plaintext.
+func (t *train) gatherWhole(g *stream.Gather, i, n int) {
+	k := t.keys
+	k.putPrefix(g.Reserve(k.prefixLen()), typeData, t.seq+uint64(i), n)
 	t.refer(g, i*int(t.size), i*int(t.size)+n)
 	behind := k.trailer()
 	copy(g.Reserve(len(behind)), behind)
+}
+
+// gatherSealed gathers [from, to) as the CPU seals it.
+func (t *train) gatherSealed(g *stream.Gather, from, to int) {
+	t.takeApart()
+	wire := t.keys.wireLen(int(t.size))
+	for i := from / wire; from < to; i++ {
+		r, at := t.apart[i], i*wire
+		end := min(to, at+r.Len())
+		r.gatherSealed(g, from-at, end-at)
+		from = end
+	}
 }
 
 // refer gathers bytes [off, end) of the plaintext of all records, by reference.

@@ -90,14 +90,15 @@ func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint
 		}
 		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
-		r.ctx, r.number, r.length, r.from, r.to, r.seal = c, s.Number, int32(s.Len), int32(s.From), int32(s.To), int32(i)
+		r.ctx, r.number, r.count, r.length = c, s.Number, int32(s.Count), int32(s.Len)
+		r.from, r.to, r.seal = int32(s.From), int32(s.To), int32(i)
 		if c.lost || !d.set(c) || !c.fits(s.Len) || !d.follows(i) {
 			if c.ready == 0 {
 				d.lose(c)
 			}
 			return &d.count.dropNoSyncData
 		}
-		payload -= s.To - s.From
+		payload -= s.Size()
 	}
 	if payload != 0 {
 		d.lose(d.runs[0].ctx)
@@ -106,11 +107,11 @@ func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint
 	return nil
 }
 
-// follows reports whether run i lies within its record and begins where the run before ends. Runs are neighbours
+// follows reports whether run i lies within its records and begins where the run before ends. Runs are neighbours
 // in the stream, so that all but the first begin a record, and all but the last end one.
 func (d *Device) follows(i int) bool {
 	r := &d.runs[i]
-	if r.from < 0 || r.from >= r.to || r.to > r.length {
+	if r.count < 1 || r.from < 0 || r.from >= r.length || r.to < 1 || r.to > r.length || r.count == 1 && r.from >= r.to {
 		return false
 	}
 	return i == 0 || r.from == 0 && d.runs[i-1].to == d.runs[i-1].length
@@ -140,9 +141,10 @@ func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 
 // proceed moves the driver's idea of the place behind the run.
 func (r *run) proceed() {
-	r.ctx.number, r.ctx.off = r.number, int(r.to)
+	last := r.number + uint64(r.count-1)
+	r.ctx.number, r.ctx.off = last, int(r.to)
 	if r.to == r.length {
-		r.ctx.number, r.ctx.off = r.number+1, 0
+		r.ctx.number, r.ctx.off = last+1, 0
 	}
 }
 
@@ -157,7 +159,7 @@ func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	d.posted++
 	e.op, e.payload, e.frames = opDump, int(r.from), d.taken
 	e.pieces = append(e.pieces[:0], g.Pieces()...)
-	e.runs = append(e.runs[:0], run{ctx: r.ctx, number: r.number, length: r.length, to: r.from})
+	e.runs = append(e.runs[:0], run{ctx: r.ctx, number: r.number, count: 1, length: r.length, to: r.from})
 	d.count.dumpPackets.Add(1)
 	d.count.dumpBytes.Add(uint64(r.from))
 	return true

@@ -235,7 +235,7 @@ func (r *rig) frame(s *session, from, to, gso, pieceLen int) link.Frame {
 			continue
 		}
 		f.Seal = append(f.Seal, stream.Sealing{
-			Records: rec, Context: s.ctx, Number: rec.number, Len: rec.length, From: a - rec.at, To: b - rec.at,
+			Records: rec, Context: s.ctx, Number: rec.number, Count: 1, Len: rec.length, From: a - rec.at, To: b - rec.at,
 		})
 		f.Pieces = append(f.Pieces, chop(s.clear[a:b], pieceLen)...)
 	}

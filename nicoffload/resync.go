@@ -23,18 +23,20 @@ func (n *nic) rebuild(d *desc) {
 func (n *nic) seal(dst []byte, d *desc) bool {
 	in := cursor{pieces: d.pieces}
 	for i := range d.runs {
-		r := &d.runs[i]
-		if !r.ctx.enter(r) {
-			return false
+		for j := range d.runs[i].count {
+			r := d.runs[i].one(j)
+			if !r.ctx.enter(&r) {
+				return false
+			}
+			from := dst
+			for left := r.size(); left > 0; {
+				p := in.next(left)
+				r.ctx.pass(dst[:len(p)], p)
+				dst = dst[len(p):]
+				left -= len(p)
+			}
+			n.faults.spoilSealed(from, d, &r)
 		}
-		from := dst
-		for left := r.size(); left > 0; {
-			p := in.next(left)
-			r.ctx.pass(dst[:len(p)], p)
-			dst = dst[len(p):]
-			left -= len(p)
-		}
-		n.faults.spoilSealed(from, d, r)
 	}
 	return true
 }

@@ -27,14 +27,28 @@ const (
 // A run is a stream.Sealing as a descriptor holds it.
 type run struct {
 	ctx      *context
-	number   uint64
-	length   int32 // wire bytes of the record
-	from, to int32 // of them
-	seal     int32 // index of the Sealing in the frame; driver only
+	number   uint64 // of the first record
+	count    int32  // records
+	length   int32  // wire bytes of each record
+	from, to int32  // of the first and of the last
+	seal     int32  // index of the Sealing in the frame; driver only
 }
 
 // size is the number of bytes that r seals.
-func (r *run) size() int { return int(r.to - r.from) }
+func (r *run) size() int { return int((r.count-1)*r.length + r.to - r.from) }
+
+// one is what r has of its i-th record.
+func (r *run) one(i int32) run {
+	o := *r
+	o.number, o.count = r.number+uint64(i), 1
+	if i > 0 {
+		o.from = 0
+	}
+	if i < r.count-1 {
+		o.to = r.length
+	}
+	return o
+}
 
 // A desc is one descriptor. The driver writes it before it moves the tail behind it; then it is the adapter's,
 // until a completion covers it. Each of its cache lines crosses between two processors, there and back: what every

@@ -145,19 +145,20 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 	d.count.gsoFrames.Add(1)
 }
 
-// clip appends to out what runs have in bytes [from, to) of the payload.
+// clip appends to out what runs have in bytes [from, to) of the payload, record by record.
 func clip(out, runs []run, from, to int) []run {
-	at := 0 // of the run's first byte in the payload
+	at := 0 // of the record's first byte in the payload
 	for i := range runs {
-		r := runs[i]
-		end := at + r.size()
-		if at < to && end > from {
-			cut := r
-			cut.from += int32(max(0, from-at))
-			cut.to -= int32(max(0, end-to))
-			out = append(out, cut)
+		for j := range runs[i].count {
+			cut := runs[i].one(j)
+			end := at + cut.size()
+			if at < to && end > from {
+				cut.from += int32(max(0, from-at))
+				cut.to -= int32(max(0, end-to))
+				out = append(out, cut)
+			}
+			at = end
 		}
-		at = end
 	}
 	return out
 }

@@ -87,10 +87,12 @@ func (d *Device) expect(f *link.Frame, e *desc) {
 	x.head = append(x.head[:0], e.data...)
 	x.pieces, x.payload, x.sealed = append(x.pieces[:0], e.pieces...), x.payload[:0], len(e.runs) > 0
 	for i := range e.runs {
-		r, ok := &e.runs[i], false
-		if x.payload, ok = d.scratch.image(x.payload, f.Seal[r.seal].Records, r); !ok {
-			clear(x.pieces)
-			return
+		for j := range e.runs[i].count {
+			r, ok := e.runs[i].one(j), false
+			if x.payload, ok = d.scratch.image(x.payload, f.Seal[r.seal].Records, &r); !ok {
+				clear(x.pieces)
+				return
+			}
 		}
 	}
 	if x.sealed {

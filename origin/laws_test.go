@@ -77,13 +77,14 @@ func (a *adapter) known(runs []stream.Sealing) bool {
 func (a *adapter) seal(book *ledger.Book, runs []stream.Sealing) {
 	for i, s := range runs {
 		id, at := s.Context, s.Number<<16|uint64(s.From)
+		last := s.Number + uint64(s.Count-1)
 		if i == 0 && a.contexts[id] != at {
 			book.Add(ledger.Refetched, s.From)
 		}
-		book.Add(ledger.SealedNIC, s.To-s.From)
-		a.contexts[id] = s.Number<<16 | uint64(s.To)
+		book.Add(ledger.SealedNIC, s.Size())
+		a.contexts[id] = last<<16 | uint64(s.To)
 		if s.To == s.Len {
-			a.contexts[id] = (s.Number + 1) << 16
+			a.contexts[id] = (last + 1) << 16
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (d *lazy) Transmit(frames []link.Frame) (int, error) {
 	for _, f := range frames[:n] {
 		f.Book.Add(ledger.Fetched, f.Len()-len(f.Data))
 		for _, s := range f.Seal {
-			f.Book.Add(ledger.SealedNIC, s.To-s.From)
+			f.Book.Add(ledger.SealedNIC, s.Size())
 		}
 		f.Pieces = append([][]byte(nil), f.Pieces...)
 		f.Seal = append([]stream.Sealing(nil), f.Seal...)
@@ -95,7 +95,7 @@ type heldBack struct{ *counted }
 
 func (s heldBack) Gather(g *stream.Gather, from, to int) {
 	u := g.Unsealed(to - from)
-	u.From, u.To = from, to
+	u.Count, u.From, u.To = 1, from, to
 	g.Add(s.b[from:to])
 }
 

@@ -9,15 +9,30 @@ type Records interface {
 	Plain(g *Gather, number uint64, from, to int)
 }
 
-// A Sealing is a run of a record that stands unsealed in a frame's payload: who transmits the frame must seal
-// it, or drop the frame. What is sealed are the bytes [From, To) of the record's wire image. The runs of a frame
-// follow each other, and together are all of its payload.
+// A Sealing is a run of records in a row, all of one length, that stand unsealed in a frame's payload: who transmits
+// the frame must seal them, or drop the frame. It begins with byte From of the first record's wire image and ends
+// before byte To of the last one's. The runs of a frame follow each other, and together are all of its payload.
 type Sealing struct {
-	Records  Records // one of them is sealed
-	Context  uint64  // the device's handle for the key
-	Number   uint64 // the record's, which the nonce is made from
-	Len      int    // wire bytes of the record
-	From, To int    // of these
+	Records  Records
+	Context  uint64 // the device's handle for the key
+	Number   uint64 // of the first record, which the nonce is made from
+	Count    int    // records
+	Len      int    // wire bytes of each record
+	From, To int
+}
+
+// Size is the number of bytes of the run.
+func (s *Sealing) Size() int { return (s.Count-1)*s.Len + s.To - s.From }
+
+// Record returns what the run has of its i-th record: wire bytes [from, to) of record number.
+func (s *Sealing) Record(i int) (number uint64, from, to int) {
+	if i == 0 {
+		from = s.From
+	}
+	if to = s.Len; i == s.Count-1 {
+		to = s.To
+	}
+	return s.Number + uint64(i), from, to
 }
 
 // An Offloader is a span that may stand unsealed in a frame. Sealed and unsealed bytes never share a segment:
