@@ -42,6 +42,11 @@ func (f *compareFlags) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	files, err := f.files()
+	defer files.drop()
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	bar := newProgress(os.Stderr)
@@ -52,7 +57,7 @@ func (f *compareFlags) run(ctx context.Context, stdout io.Writer) error {
 		return interrupted(ctx, err)
 	}
 	report.Command = f.command()
-	if err := f.write(report, stdout); err != nil {
+	if err := errors.Join(f.print(report, stdout), files.fill(report)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -109,33 +114,58 @@ func (f *compareFlags) options() (o comparison.Options, err error) {
 	return o, nil
 }
 
-// write gives the report to whoever wants it. With --json - there is no table: standard output is for a program.
-func (f *compareFlags) write(r *comparison.Report, stdout io.Writer) error {
+// print shows the report. With --json - there is no table: standard output is for a program.
+func (f *compareFlags) print(r *comparison.Report, stdout io.Writer) error {
 	if f.JSON == "-" {
-		if err := r.WriteJSON(stdout); err != nil {
-			return err
-		}
-	} else {
-		r.WriteTable(stdout)
+		return r.WriteJSON(stdout)
 	}
-	if f.JSON != "" && f.JSON != "-" {
-		if err := writeFile(f.JSON, r.WriteJSON); err != nil {
-			return err
-		}
-	}
-	if f.HTML != "" {
-		return writeFile(f.HTML, r.WriteHTML)
-	}
+	r.WriteTable(stdout)
 	return nil
 }
 
-// writeFile makes a file of what write writes.
-func writeFile(name string, write func(io.Writer) error) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
+// reportFiles are what a report goes to.
+type reportFiles []reportFile
+
+type reportFile struct {
+	*outFile
+	flag  string
+	write func(*comparison.Report, io.Writer) error
+}
+
+// files opens those that are asked for, before a comparison that may take long.
+func (f *compareFlags) files() (list reportFiles, err error) {
+	if f.JSON != "" && f.JSON == f.HTML {
+		return nil, usagef("--json and --html are one file: name two")
 	}
-	return errors.Join(write(file), file.Close())
+	for _, r := range []struct {
+		flag, name string
+		write      func(*comparison.Report, io.Writer) error
+	}{{"--json", f.JSON, (*comparison.Report).WriteJSON}, {"--html", f.HTML, (*comparison.Report).WriteHTML}} {
+		if r.name == "" || r.flag == "--json" && r.name == "-" {
+			continue
+		}
+		o, err := newOutFile(r.name)
+		if err != nil {
+			return list, fmt.Errorf("%s: %w; name a file that may be written to", r.flag, err)
+		}
+		list = append(list, reportFile{o, r.flag, r.write})
+	}
+	return list, nil
+}
+
+func (l reportFiles) fill(report *comparison.Report) (err error) {
+	for _, f := range l {
+		if e := f.fill(func(w io.Writer) error { return f.write(report, w) }); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", f.flag, e))
+		}
+	}
+	return err
+}
+
+func (l reportFiles) drop() {
+	for _, f := range l {
+		f.drop()
+	}
 }
 
 // command is what was typed.
