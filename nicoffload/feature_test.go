@@ -130,26 +130,27 @@ func TestConfigText(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for text, want := range map[string]string{
-		"contexts=0":           "a number above 0",
-		"contexts=9999999":     "from 1 to",
-		"depth=100000":         "from 1 to 8192",
-		"evict=fifo":           "none or lru",
-		"tso=off":              "link or emulate",
-		"faults=csum+lies":     `unknown fault "lies": known are csum, tso`,
-		"bus=fast":             "a rate such as 16GB/s",
-		"setup=5":              "a time such as 50us",
-		"verify=2":             "share",
-		"speed=3":              "known are contexts, setup",
-		"depth=8,depth=9":      "twice",
-		"setup=-1s":            "must not be negative",
-		"pps=many":             "packets per second",
-		"watchdog":             "a time such as",
-		"seed=minus":           "a number",
-		"rxdepth=-3":           "a number above 0",
-		"idle=1s,idle=2s":      "twice",
-		"verify=1%,faults=all": "unknown fault",
+		"contexts=0":           "contexts=0: write a number from 1 to 262143",
+		"contexts=9999999":     "contexts=9999999: write a number from 1 to 262143",
+		"depth=100000":         "depth=100000: write a number from 1 to 8192",
+		"depth=deep":           "depth=deep: write a number from 1 to 8192",
+		"evict=fifo":           "evict=fifo: write none or lru",
+		"tso=off":              "tso=off: write link or emulate",
+		"faults=csum+lies":     `faults=csum+lies: unknown fault "lies": known are csum, tso`,
+		"bus=fast":             "bus=fast: write a rate such as 16GB/s",
+		"setup=5":              "setup=5: write a time such as 50us",
+		"verify=2":             "verify=2: write a share from 0% to 100%, such as 1%",
+		"speed=3":              `unknown setting "speed": known are contexts, setup`,
+		"depth=8,depth=9":      "depth is given twice",
+		"setup=-1s":            "setup=-1s: write a time such as 50us",
+		"pps=many":             "pps=many: write a number of packets per second",
+		"watchdog":             "watchdog=: write a time such as 50us",
+		"seed=minus":           "seed=minus: write a number",
+		"rxdepth=-3":           "rxdepth=-3: write a number from 1 to 8192",
+		"idle=1s,idle=2s":      "idle is given twice",
+		"verify=1%,faults=all": `faults=all: unknown fault "all"`,
 	} {
-		if _, err := ParseConfig(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseConfig(text); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("ParseConfig(%q): %v, want %q", text, err, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package nicoffload
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,33 +14,37 @@ import (
 // check refuses what no adapter has.
 func (c *Config) check() error {
 	switch {
-	case c.Contexts < 0 || c.Contexts > maxContexts:
-		return fmt.Errorf("nicoffload: contexts=%d: must be from 1 to %d", c.Contexts, maxContexts)
+	case c.Contexts < 1 || c.Contexts > maxContexts:
+		return fmt.Errorf("contexts=%d: write a number from 1 to %d", c.Contexts, maxContexts)
 	case c.Depth < 1 || c.Depth > MaxDepth:
-		return fmt.Errorf("nicoffload: depth=%d: must be from 1 to %d", c.Depth, MaxDepth)
+		return fmt.Errorf("depth=%d: write a number from 1 to %d", c.Depth, MaxDepth)
 	case c.RxDepth < 1 || c.RxDepth > MaxDepth:
-		return fmt.Errorf("nicoffload: rxdepth=%d: must be from 1 to %d", c.RxDepth, MaxDepth)
+		return fmt.Errorf("rxdepth=%d: write a number from 1 to %d", c.RxDepth, MaxDepth)
 	case c.Setup < 0 || c.Idle < 0 || c.Watchdog < 0:
-		return fmt.Errorf("nicoffload: times must not be negative")
+		return fmt.Errorf("setup=%v, idle=%v, watchdog=%v: times must not be negative", c.Setup, c.Idle, c.Watchdog)
 	}
 	return nil
 }
 
-// A key is a part of the text form of a Config.
+// A setting is a part of the text form of a Config.
 type setting struct {
-	name, like string
-	set        func(c *Config, v string) error
-	get        func(c *Config) string // "": the default
+	name string
+	like string // what to write instead of a value that is wrong; "": the error of set says it
+	set  func(c *Config, v string) error
+	get  func(c *Config) string // "": the default
 }
 
+// errValue is a wrong value of a setting that says itself what is right.
+var errValue = errors.New("nicoffload: not a value of this setting")
+
 var settings = []setting{
-	number("contexts", func(c *Config) *int { return &c.Contexts }),
+	number("contexts", maxContexts, func(c *Config) *int { return &c.Contexts }),
 	duration("setup", func(c *Config) *time.Duration { return &c.Setup }),
 	{"evict", "none or lru", func(c *Config, v string) error { return choose(&c.Evict, evictNames[:], v) },
 		func(c *Config) string { return unless(c.Evict == EvictNone, c.Evict) }},
 	duration("idle", func(c *Config) *time.Duration { return &c.Idle }),
-	number("depth", func(c *Config) *int { return &c.Depth }),
-	number("rxdepth", func(c *Config) *int { return &c.RxDepth }),
+	number("depth", MaxDepth, func(c *Config) *int { return &c.Depth }),
+	number("rxdepth", MaxDepth, func(c *Config) *int { return &c.RxDepth }),
 	rate("bus", func(c *Config) *pacing.Rate { return &c.Bus }),
 	rate("dram", func(c *Config) *pacing.Rate { return &c.DRAM }),
 	{"pps", "a number of packets per second", func(c *Config, v string) error {
@@ -49,13 +54,13 @@ var settings = []setting{
 	}, func(c *Config) string { return unless(c.Packets == 0, int64(c.Packets)) }},
 	{"tso", "link or emulate", func(c *Config, v string) error { return choose(&c.TSO, tsoNames[:], v) },
 		func(c *Config) string { return unless(c.TSO == TSOLink, c.TSO) }},
-	{"verify", "a share such as 1%", func(c *Config, v string) (err error) {
+	{"verify", "a share from 0% to 100%, such as 1%", func(c *Config, v string) (err error) {
 		c.Verify, err = fault.ParseShare(v)
 		return err
 	}, func(c *Config) string {
 		return unless(c.Verify == 0, strconv.FormatFloat(c.Verify*100, 'g', 6, 64)+"%")
 	}},
-	{"faults", strings.Join(faultNames, "+"), func(c *Config, v string) (err error) {
+	{"faults", "", func(c *Config, v string) (err error) {
 		c.Faults, err = ParseFaults(v)
 		return err
 	}, func(c *Config) string { return unless(c.Faults == 0, c.Faults) }},
@@ -73,21 +78,26 @@ func unless(isDefault bool, v any) string {
 	return fmt.Sprint(v)
 }
 
-func number(name string, of func(*Config) *int) setting {
-	return setting{name, "a number above 0", func(c *Config, v string) error {
+// number is a count from 1 to most.
+func number(name string, most int, of func(*Config) *int) setting {
+	return setting{name, fmt.Sprintf("a number from 1 to %d", most), func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
-		if err == nil && n < 1 {
-			return fmt.Errorf("below 1")
+		if err != nil || n < 1 || n > most {
+			return errValue
 		}
 		*of(c) = n
-		return err
+		return nil
 	}, func(c *Config) string { return unless(*of(c) == 0, *of(c)) }}
 }
 
 func duration(name string, of func(*Config) *time.Duration) setting {
-	return setting{name, "a time such as 50us", func(c *Config, v string) (err error) {
-		*of(c), err = time.ParseDuration(v)
-		return err
+	return setting{name, "a time such as 50us", func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 {
+			return errValue
+		}
+		*of(c) = d
+		return nil
 	}, func(c *Config) string { return unless(*of(c) == 0, *of(c)) }}
 }
 
@@ -106,11 +116,11 @@ func choose[T ~uint8](p *T, names []string, v string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no such choice")
+	return errValue
 }
 
 // ParseConfig reads "contexts=1024,bus=16GB/s,setup=50us,evict=lru,depth=512,verify=1%,faults=csum+tls-tag,seed=7".
-// All parts are optional.
+// All parts are optional. An error says what to write, and nothing of where it stands.
 func ParseConfig(s string) (Config, error) {
 	var c Config
 	seen := map[string]bool{}
@@ -121,7 +131,7 @@ func ParseConfig(s string) (Config, error) {
 		}
 		name, value, _ := strings.Cut(part, "=")
 		if seen[name] {
-			return Config{}, fmt.Errorf("nic: %s is given twice", name)
+			return Config{}, fmt.Errorf("%s is given twice", name)
 		}
 		seen[name] = true
 		if err := c.apply(name, value); err != nil {
@@ -140,12 +150,16 @@ func (c *Config) apply(name, value string) error {
 		if s.name != name {
 			continue
 		}
-		if err := s.set(c, value); err != nil {
-			return fmt.Errorf("nic: %s=%s: %v; write %s", name, value, err, s.like)
+		err := s.set(c, value)
+		switch {
+		case err == nil:
+			return nil
+		case s.like == "":
+			return fmt.Errorf("%s=%s: %w", name, value, err)
 		}
-		return nil
+		return fmt.Errorf("%s=%s: write %s", name, value, s.like)
 	}
-	return fmt.Errorf("nic: unknown setting %q: known are %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("unknown setting %q: known are %s", name, strings.Join(names, ", "))
 }
 
 // String is what ParseConfig reads: what differs from the default.

@@ -116,7 +116,7 @@ func TestNICConfig(t *testing.T) {
 	}{
 		{"", "inline", "none", ""}, {"off", "user", "none", ""}, {"on", "inline", "", ""}, {"", "nic", "", ""},
 		{"contexts=8,faults=csum", "nic", "contexts=8,faults=csum", ""},
-		{"off", "nic", "", "--tls nic needs the adapter"}, {"warp=9", "inline", "", `--nic: nic: unknown setting "warp"`},
+		{"off", "nic", "", "--tls nic needs the adapter"}, {"warp=9", "inline", "", `--nic: unknown setting "warp"`},
 	} {
 		cfg, err := nicConfig(c.spec, c.tls)
 		got := "none"
