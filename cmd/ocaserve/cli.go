@@ -98,5 +98,9 @@ func usageFrom(err error) error {
 		words, _, _ := strings.Cut(p.Context.Command(), " <") // without the arguments
 		where = "ocaserve " + words + " --help"
 	}
+	text, missing := err.Error(), ` value but got "EOL" (<EOL>)`
+	if flag, _, ok := strings.Cut(text, ": expected "); ok && strings.HasSuffix(text, missing) {
+		return usagef("%s: its value is missing; see %s", flag, where)
+	}
 	return usagef("%w; see %s", err, where)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ func (f *compareFlags) options() (o comparison.Options, err error) {
 		Conns: f.Conns, Net: f.Net, Size: int64(f.Size), Duration: f.Duration, Rounds: f.Rounds, RTT: f.RTT, Seed: f.Seed,
 		MaxRexmit: float64(f.MaxRexmit),
 	}
+	if err := f.notEmpty(); err != nil {
+		return o, err
+	}
 	for _, s := range f.Modes {
 		m, err := ktls.ParseMode(s)
 		if err != nil {
@@ -102,16 +106,45 @@ func (f *compareFlags) options() (o comparison.Options, err error) {
 	if o.Version = versions[f.Version]; o.Version == 0 {
 		return o, usagef("--tls-version %s: use 1.3 or 1.2", f.Version)
 	}
-	if o.NIC, err = nicoffload.ParseConfig(f.NIC); err != nil {
-		return o, usagef("--nic: %w", err)
-	}
-	if f.Rounds < 1 || f.Duration <= 0 {
-		return o, usagef("--rounds and --duration must be above 0")
+	if o.NIC, err = f.adapter(); err != nil {
+		return o, err
 	}
 	if err := o.Check(); err != nil {
 		return o, usageError{err}
 	}
 	return o, nil
+}
+
+// adapter reads --nic, which says what adapter there is, not whether.
+func (f *compareFlags) adapter() (nicoffload.Config, error) {
+	cfg, err := nicConfig(cmp.Or(f.NIC, "on"), "")
+	switch {
+	case err != nil:
+		return nicoffload.Config{}, err
+	case cfg == nil:
+		return nicoffload.Config{}, usagef("--nic off: every mode is measured behind the adapter; leave nic out of --modes if it is not to seal")
+	}
+	cfg.Log = nil // what it says of itself is in the figures
+	return *cfg, nil
+}
+
+// notEmpty refuses what the comparison would take for a wish for its defaults.
+func (f *compareFlags) notEmpty() error {
+	switch {
+	case len(f.Modes) == 0:
+		return usagef("--modes: name one or more of off, user, inline and nic, such as --modes inline,nic")
+	case len(f.Loss) == 0:
+		return usagef("--loss: name one share or more, such as --loss 0,1%%")
+	case len(f.Conns) == 0:
+		return usagef("--conns: name one number or more, such as --conns 64")
+	case f.Rounds == 0:
+		return usagef("--rounds 0: use 1 or more")
+	case f.Duration == 0:
+		return usagef("--duration 0s: use 10ms or more")
+	case f.Net == "":
+		return usagef("--net: use memory or tun")
+	}
+	return nil
 }
 
 // print shows the report. With --json - there is no table: standard output is for a program.

@@ -163,7 +163,7 @@ type share float64
 func (s *share) UnmarshalText(b []byte) error {
 	v, err := fault.ParseShare(string(b))
 	if err != nil || v == 0 {
-		return fmt.Errorf("%q is not a share; write 1%% or 0.01", b)
+		return fmt.Errorf("%q is not a share; write more than 0%%, up to 100%%, such as 1%% or 0.01", b)
 	}
 	*s = share(v)
 	return nil

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,9 +12,9 @@ import (
 
 // Options say what is compared. The zero value of each field has a default.
 type Options struct {
-	Modes    []ktls.Mode   // nil: all four
-	Loss     []float64     // shares of packets, in each direction; nil: 0, 0.1 %, 1 %, 3 %
-	Conns    []int         // connections at once; nil: 64
+	Modes    []ktls.Mode   // none: all four
+	Loss     []float64     // shares of packets, in each direction; none: 0, 0.1 %, 1 %, 3 %
+	Conns    []int         // connections at once; none: 64
 	Cipher   Cipher        // of TLS
 	Version  ktls.Version  // 0: TLS 1.3
 	Net      string        // NetMemory or NetTUN; "": NetMemory
@@ -51,16 +52,19 @@ const (
 	maxConns = 16 << 10 // a stack's ephemeral ports hold twice as many
 	minSize  = 64 << 10
 	maxSize  = 1 << 30
+
+	minDuration = 10 * time.Millisecond
+	maxRTT      = 2 * time.Second
 )
 
 func (o *Options) setDefaults() error {
-	if o.Modes == nil {
+	if len(o.Modes) == 0 {
 		o.Modes = []ktls.Mode{ktls.ModeOff, ktls.ModeUser, ktls.ModeInline, ktls.ModeNIC}
 	}
-	if o.Loss == nil {
+	if len(o.Loss) == 0 {
 		o.Loss = []float64{0, 0.001, 0.01, 0.03}
 	}
-	if o.Conns == nil {
+	if len(o.Conns) == 0 {
 		o.Conns = []int{64}
 	}
 	if o.Version == 0 {
@@ -87,26 +91,41 @@ func (o *Options) setDefaults() error {
 // Check refuses what cannot be measured, and says what can.
 func (o Options) Check() error { return o.setDefaults() }
 
+// check names the flags of ocaserve compare, where options come from.
 func (o *Options) check() error {
-	if slices.ContainsFunc(o.Loss, func(p float64) bool { return !(p >= 0 && p <= 0.2) }) {
-		return fmt.Errorf("loss is from 0%% to 20%%: beyond, TCP does not carry anything worth measuring")
+	for _, p := range o.Loss {
+		if !(p >= 0 && p <= 0.2) {
+			return fmt.Errorf("--loss %s: use 0%% to 20%%; beyond, TCP does not carry anything worth measuring", percent(p))
+		}
 	}
-	if slices.ContainsFunc(o.Conns, func(n int) bool { return n < 1 || n > maxConns }) {
-		return fmt.Errorf("connections are from 1 to %d", maxConns)
+	for _, n := range o.Conns {
+		if n < 1 || n > maxConns {
+			return fmt.Errorf("--conns %d: use 1 to %d connections", n, maxConns)
+		}
 	}
 	switch {
 	case o.Net != NetMemory && o.Net != NetTUN:
-		return fmt.Errorf("unknown link %q between server and clients: use memory or tun", o.Net)
+		return fmt.Errorf("--net %s: use memory or tun", o.Net)
 	case o.Size < minSize || o.Size > maxSize:
-		return fmt.Errorf("the size of the file is from 64KiB to 1GiB")
-	case o.Duration < 10*time.Millisecond:
-		return fmt.Errorf("a measurement takes at least 10ms")
+		return fmt.Errorf("--size of %d bytes: use 64KiB to 1GiB", o.Size)
+	case o.Duration < minDuration:
+		return fmt.Errorf("--duration %v: use %v or more", o.Duration, minDuration)
 	case o.Rounds < 1:
-		return fmt.Errorf("at least one round is needed")
+		return fmt.Errorf("--rounds %d: use 1 or more", o.Rounds)
 	case !(o.MaxRexmit > 0 && o.MaxRexmit <= 1):
-		return fmt.Errorf("the share of retransmissions that an adapter bears is above 0%% and up to 100%%")
-	case o.RTT < 0 || o.RTT > 2*time.Second:
-		return fmt.Errorf("the round trip is from 0 to 2s")
+		return fmt.Errorf("--max-rexmit %s: use more than 0%%, up to 100%%", percent(o.MaxRexmit))
+	case o.RTT < 0 || o.RTT > maxRTT:
+		return fmt.Errorf("--rtt %v: use 0s to %v", o.RTT, maxRTT)
+	}
+	return errors.Join(once("--modes", o.Modes), once("--loss", o.Loss), once("--conns", o.Conns))
+}
+
+// once refuses a value that is given twice: it would be measured twice, and be one cell.
+func once[T comparable](flag string, values []T) error {
+	for i, v := range values {
+		if slices.Contains(values[:i], v) {
+			return fmt.Errorf("%s: %v is given twice", flag, v)
+		}
 	}
 	return nil
 }

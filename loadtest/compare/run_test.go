@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -146,20 +147,26 @@ func TestCheck(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{func(o *Options) { o.Loss = []float64{0.3} }, "loss is from 0% to 20%"},
-		{func(o *Options) { o.Conns = []int{0} }, "connections are from 1"},
-		{func(o *Options) { o.Size = 5 }, "size of the file"},
-		{func(o *Options) { o.Duration = 1 }, "at least 10ms"},
-		{func(o *Options) { o.Rounds = -1 }, "at least one round"},
-		{func(o *Options) { o.MaxRexmit = 1.5 }, "up to 100%"},
-		{func(o *Options) { o.RTT = -1 }, "round trip"},
+		{func(o *Options) { o.Loss = []float64{0.3} }, "--loss 30%: use 0% to 20%"},
+		{func(o *Options) { o.Loss = []float64{math.NaN()} }, "--loss NaN%: use 0% to 20%"},
+		{func(o *Options) { o.Loss = []float64{0, 0.1, 0} }, "--loss: 0 is given twice"},
+		{func(o *Options) { o.Modes = []ktls.Mode{ktls.ModeNIC, ktls.ModeNIC} }, "--modes: nic is given twice"},
+		{func(o *Options) { o.Conns = []int{8, 0} }, "--conns 0: use 1 to 16384 connections"},
+		{func(o *Options) { o.Conns = []int{maxConns + 1} }, "--conns 16385: use 1 to 16384 connections"},
+		{func(o *Options) { o.Conns = []int{2, 2} }, "--conns: 2 is given twice"},
+		{func(o *Options) { o.Net = "relay" }, "--net relay: use memory or tun"},
+		{func(o *Options) { o.Size = 5 }, "--size of 5 bytes: use 64KiB to 1GiB"},
+		{func(o *Options) { o.Duration = 1 }, "--duration 1ns: use 10ms or more"},
+		{func(o *Options) { o.Rounds = -1 }, "--rounds -1: use 1 or more"},
+		{func(o *Options) { o.MaxRexmit = 1.5 }, "--max-rexmit 150%: use more than 0%, up to 100%"},
+		{func(o *Options) { o.RTT = -1 }, "--rtt -1ns: use 0s to 2s"},
 	} {
 		var o Options
 		if err := o.Check(); err != nil {
 			t.Fatal(err)
 		}
 		tt.change(&o)
-		if err := o.Check(); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := o.Check(); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("error %v, want %q", err, tt.want)
 		}
 	}
