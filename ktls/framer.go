@@ -149,6 +149,25 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 	return nil
 }
 
+// Whole is how many of the next n plaintext bytes, which others will follow, to append so that the last record is not
+// cut short: up to where a record ends; 0 if not even one does.
+func (f *Framer) Whole(n int64) int64 {
+	if f.w == nil || f.closed {
+		return n
+	}
+	f.align()
+	ramp, over, total := f.ramp, f.w.keys.wireLen(0), 0
+	for {
+		size := ramp.next(int(n)+maxPlaintext+1, over) // of more than there are: no record is the last
+		if total+size > int(n) {
+			break
+		}
+		ramp.framed(size + over)
+		total += size
+	}
+	return int64(total)
+}
+
 // single queues the next record and returns how many plaintext bytes it took of the `left` that wait in c.
 func (f *Framer) single(q Queue, c *cutter, left int) int {
 	n := f.ramp.next(left, f.w.keys.wireLen(0))

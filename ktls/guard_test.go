@@ -125,8 +125,8 @@ func TestRecordCharge(t *testing.T) {
 	}{
 		{ModeInline, true, func(int) int { return stream.PinCharge(7000) + stream.PinCharge(3000) + 500 + recordSize }},
 		{ModeNIC, true, func(int) int { return stream.PinCharge(7000) + stream.PinCharge(3000) + 500 + recordSize }},
-		{ModeInline, false, func(wire int) int { return wire + recordSize }},
-		{ModeUser, true, func(wire int) int { return wire + recordSize }},
+		{ModeInline, false, func(wire int) int { return bufferSize(wire) + recordSize }},
+		{ModeUser, true, func(wire int) int { return bufferSize(wire) + recordSize }},
 	} {
 		t.Run(c.mode.String(), func(t *testing.T) {
 			if !c.engine {

@@ -5,11 +5,12 @@ import (
 	"ocaserve/tcpstack/stream"
 )
 
-// Buffers come in two sizes: a small record (one segment) and a full one.
-const (
-	smallBuf = 2 << 10
-	largeBuf = maxPlaintext + maxOverhead
-)
+// bufferSizes are those of buffers: a record of one segment; as many segments of any usual length as are less than a
+// full record, which is what flows; a full record. The first two are size classes of Go's allocator, so that a byte in
+// flight costs little more than a byte.
+var bufferSizes = [...]int{2 << 10, 16 << 10, largeBuf}
+
+const largeBuf = maxPlaintext + maxOverhead
 
 // A Pool recycles the records and ciphertext buffers of one shard: no locks, so every framer that uses it
 // must live on that shard. It holds at most a given number of idle bytes; what is beyond goes to the
@@ -17,8 +18,7 @@ const (
 type Pool struct {
 	limit   int // idle buffer bytes kept
 	idle    int // idle buffer bytes now
-	small   [][]byte
-	large   [][]byte
+	buffers [len(bufferSizes)][][]byte
 	records []*record
 	trains  []*train
 	car     car // the one that is looked at
@@ -65,21 +65,22 @@ func (p *Pool) Stats() Stats { return p.stats }
 // Idle is the number of buffer bytes waiting for reuse.
 func (p *Pool) Idle() int { return p.idle }
 
-// bufferSize is the capacity of the buffer that get returns for n bytes.
-func bufferSize(n int) int {
-	if n <= smallBuf {
-		return smallBuf
+// bufferClass is the index of the smallest size that holds n <= largeBuf bytes.
+func bufferClass(n int) (class int) {
+	for n > bufferSizes[class] {
+		class++
 	}
-	return largeBuf
+	return class
 }
+
+// bufferSize is the capacity of the buffer that get returns for n bytes.
+func bufferSize(n int) int { return bufferSizes[bufferClass(n)] }
 
 // get returns a buffer of length n <= largeBuf with arbitrary content.
 func (p *Pool) get(n int) []byte {
-	list, size := &p.large, bufferSize(n)
-	if size == smallBuf {
-		list = &p.small
-	}
-	b, ok := pop(list)
+	class := bufferClass(n)
+	size := bufferSizes[class]
+	b, ok := pop(&p.buffers[class])
 	if !ok {
 		return make([]byte, n, size)
 	}
@@ -93,11 +94,8 @@ func (p *Pool) put(b []byte) {
 		return
 	}
 	p.idle += cap(b)
-	if cap(b) == smallBuf {
-		p.small = append(p.small, b)
-	} else {
-		p.large = append(p.large, b)
-	}
+	list := &p.buffers[bufferClass(cap(b))]
+	*list = append(*list, b)
 }
 
 func (p *Pool) record() *record {

@@ -59,7 +59,7 @@ func (r *record) plain() int { return r.body() - int(r.keys.inner) }
 // Charge implements stream.Charger: pins on pages, unless the record is, or will be, sealed whole.
 func (r *record) Charge() int {
 	if r.has(flagStored) || r.keys.gcm == nil {
-		return r.Len() + recordSize
+		return bufferSize(r.Len()) + recordSize
 	}
 	return r.chargeParts() + recordSize
 }

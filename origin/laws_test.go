@@ -117,6 +117,8 @@ type sender struct {
 	finished bool
 }
 
+func (s *sender) Whole(n int64) int64 { return s.framer.Whole(n) }
+
 func (s *sender) Append(pieces []stream.Piece) error { return s.framer.Append(s.Conn, pieces) }
 
 func (s *sender) Filled() { panic("every page is in memory") }

@@ -308,6 +308,8 @@ type sink session
 
 func (k *sink) Room() int64 { return k.c.Room() }
 
+func (k *sink) Whole(n int64) int64 { return k.framer.Whole(n) }
+
 func (k *sink) Book() *ledger.Book { return k.c.Book() }
 
 func (k *sink) Append(pieces []stream.Piece) error {

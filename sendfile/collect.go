@@ -90,6 +90,34 @@ func (b *collector) holdBack() {
 	b.part, b.off = b.tailPart, 0
 }
 
+// lacksRecord reports whether the batch is less than a record, and could be more.
+func (b *collector) lacksRecord(out Sink) bool {
+	return b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) == 0
+}
+
+// trim takes what is less than a record off the end of the batch, for the next one, if it lies in the page that the
+// batch ends in.
+func (b *collector) trim(out Sink) {
+	if b.n == 0 || b.tail > 0 || b.off == 0 {
+		return
+	}
+	last := &b.t.pieces[b.n-1]
+	rest := b.bytes - out.Whole(b.bytes)
+	left := int64(len(last.Data)) - rest
+	switch {
+	case left > 0:
+		last.Data = last.Data[:left]
+	case left == 0:
+		last.Release()
+		*last = stream.Piece{}
+		b.n--
+	default:
+		return
+	}
+	b.off -= rest
+	b.bytes -= rest
+}
+
 // commit hands the batch over. The holds of its literals go with it, so their parts give them up first.
 func (b *collector) commit(out Sink) error {
 	t := b.t

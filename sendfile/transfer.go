@@ -39,8 +39,11 @@ func (p *Part) size() int64 {
 // A Sink is where the pieces go: a framer in front of a connection's send queue.
 type Sink interface {
 	// Room is the number of bytes that may be appended now. It is a mark, not a wall: the page that
-	// crosses it is appended whole, because cutting it would cost a short record.
+	// crosses it is appended too, up to where a record ends.
 	Room() int64
+	// Whole is how many of n bytes, of which the last is not the body's, should be appended now so that no
+	// record is cut short; 0: they are less than a record.
+	Whole(n int64) int64
 	// Append takes over one hold on each piece, also when it fails. The slice stays the caller's.
 	Append(pieces []stream.Piece) error
 	// Book is the ledger of the connection, where the transfer says where the bytes come from; nil: none.
@@ -106,6 +109,10 @@ func (t *Transfer) Pump(out Sink, w cache.Waiter) error {
 		}
 		b := collector{t: t, room: room, part: t.at, off: t.off}
 		stop := b.collect(w)
+		for stop == nil && b.lacksRecord(out) {
+			b.room = b.bytes + 1 // one page more
+			stop = b.collect(w)
+		}
 		if stop != nil && stop != cache.ErrBusy {
 			b.drop()
 			return stop
@@ -113,6 +120,7 @@ func (t *Transfer) Pump(out Sink, w cache.Waiter) error {
 		if stop != nil {
 			b.holdBack()
 		}
+		b.trim(out)
 		if b.n > 0 {
 			if err := b.commit(out); err != nil {
 				return err

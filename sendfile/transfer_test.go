@@ -49,14 +49,22 @@ func (w waiter) Filled() { w <- struct{}{} }
 
 // sink records what arrives, call by call, and keeps the holds to drop them at the end.
 type sink struct {
-	room  int64
-	calls [][]byte
-	held  []stream.Piece
-	err   error
-	book  ledger.Book
+	room   int64
+	record int64 // 0: none
+	calls  [][]byte
+	held   []stream.Piece
+	err    error
+	book   ledger.Book
 }
 
 func (s *sink) Room() int64 { return s.room }
+
+func (s *sink) Whole(n int64) int64 {
+	if s.record == 0 {
+		return n
+	}
+	return n - n%s.record
+}
 
 func (s *sink) Book() *ledger.Book { return &s.book }
 
@@ -163,6 +171,32 @@ func TestPartsInOrder(t *testing.T) {
 }
 
 // The header waits for its page, and both travel in one call; so do a separator and the page behind it.
+// A batch ends where a record does, unless the transfer does: whatever is behind it goes with the next one.
+func TestBatchesEndWithARecord(t *testing.T) {
+	c := newCache(t)
+	data := pattern(6*page + 100)
+	f := open(t, c, 1, &source{data: data})
+	const record = page/2 - 7
+	for _, room := range []int64{1, page, 3 * page, 1 << 20} {
+		s := &sink{room: room, record: record}
+		tr := New(Part{File: f, Len: f.Size()}, Part{Bytes: []byte("tail")})
+		run(t, tr, s, room)
+		if got := string(bytes.Join(s.calls, nil)); got != string(data)+"tail" {
+			t.Errorf("room %d: wrong bytes", room)
+		}
+		for i, call := range s.calls[:len(s.calls)-1] {
+			if len(call)%record != 0 {
+				t.Errorf("room %d: call %d of %d has %d bytes", room, i, len(s.calls), len(call))
+			}
+		}
+		tr.Close()
+		s.release()
+	}
+	if n := pinned(c); n != 0 {
+		t.Errorf("%d pages pinned", n)
+	}
+}
+
 func TestLiteralsTravelWithTheirPage(t *testing.T) {
 	c := newCache(t)
 	src := &source{data: pattern(3 * page), gate: make(chan struct{}, 8)}
@@ -285,8 +319,9 @@ func TestSinkError(t *testing.T) {
 // discard is a sink that drops everything at once.
 type discard struct{ n int64 }
 
-func (d *discard) Room() int64        { return 512 << 10 }
-func (d *discard) Book() *ledger.Book { return nil }
+func (d *discard) Room() int64         { return 512 << 10 }
+func (d *discard) Whole(n int64) int64 { return n }
+func (d *discard) Book() *ledger.Book  { return nil }
 func (d *discard) Append(pieces []stream.Piece) error {
 	for _, p := range pieces {
 		d.n += int64(len(p.Data))
@@ -403,6 +438,8 @@ type freeing struct {
 }
 
 func (s *freeing) Room() int64 { return s.room }
+
+func (s *freeing) Whole(n int64) int64 { return n }
 
 func (s *freeing) Book() *ledger.Book { return nil }
 

@@ -1,0 +1,138 @@
+package ktls
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"ocaserve/ktls/offload"
+	"ocaserve/tcpstack/ledger"
+)
+
+// longBody is a script of one body, cut as a transfer that asks Whole cuts it, and its wire image.
+func longBody(t *testing.T, n int) (body []byte, wire []byte) {
+	body = randomBytes(rand.New(rand.NewPCG(9, 9)), n)
+	return body, reference(t, AES128GCM, RecordPolicy{SmallBytes: -1, Large: 4000}, []act{{data: body, cuts: []int{n}}})
+}
+
+// newLoaded is a sender in mode nic with a body queued, of which the plaintext lies in pieces of 20,000 bytes.
+func newLoaded(t *testing.T, body, wire []byte) *sender {
+	s := newSender(t, AES128GCM, ModeNIC, RecordPolicy{SmallBytes: -1, Large: 4000})
+	s.want = wire
+	var cuts []int
+	for left := len(body); left > 0; left -= cuts[len(cuts)-1] {
+		cuts = append(cuts, min(left, 20_000))
+	}
+	s.do(act{data: body, cuts: cuts})
+	return s
+}
+
+// What goes to the interface is coupled by fours, where the plaintext lies in two parts at most; a short record may
+// end a train, and a single one is none.
+func TestTrains(t *testing.T) {
+	body, wire := longBody(t, 49_000) // 12 records and a quarter
+	s := newLoaded(t, body, wire)
+	var got []int
+	for _, span := range s.q.spans {
+		if tr, ok := span.(*train); ok {
+			got = append(got, int(tr.n))
+		} else {
+			got = append(got, 1)
+		}
+	}
+	wantLens(t, got, 4, 4, 4, 1)
+	if n := s.book.Sum(ledger.Records); n != 13 {
+		t.Errorf("%d records booked, want 13", n)
+	}
+	s.frame(0, s.end())
+	s.ack(s.end())
+	if st := s.f.pool.Stats(); st.Offloaded != 13 || st.Records != 0 {
+		t.Errorf("%+v", st)
+	}
+	s.finish()
+}
+
+// Whoever seals a train, and wherever the device loses its context in it, the wire bytes are the same, also of what
+// is sent again and again; the frames in the device keep what they refer to.
+func TestTrainTakenApart(t *testing.T) {
+	body, wire := longBody(t, 16_000)
+	rng := rand.New(rand.NewPCG(7, 7))
+	for name, engine := range engines() {
+		useEngine(t, engine)
+		for range 60 {
+			s := newLoaded(t, body, wire)
+			if _, ok := s.q.spans[0].(*train); !ok {
+				t.Fatal("no train")
+			}
+			cut := rng.IntN(len(wire))
+			for at := 0; at < cut; {
+				at = s.frame(at, min(cut, at+1+rng.IntN(9000)))
+			}
+			s.nic.health = offload.Evicted
+			for at := cut; at < len(wire); {
+				at = s.frame(at, min(len(wire), at+1+rng.IntN(9000)))
+			}
+			for range 5 {
+				s.frame(rng.IntN(len(wire)), len(wire))
+			}
+			s.nic.health = offload.Good // it does not come back to the device
+			from := rng.IntN(len(wire) - 1)
+			s.frame(from, from+1)
+			if st := s.f.pool.Stats(); st.Offloaded+st.Records != 4 {
+				t.Fatalf("%s: cut at %d: %d records sealed first by the device, %d by the CPU", name, cut, st.Offloaded, st.Records)
+			}
+			s.ack(s.end())
+			s.finish()
+		}
+	}
+}
+
+// A body that is appended in lengths that Whole allows has no short record but its last.
+func TestWhole(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, mode := range []Mode{ModeInline, ModeNIC} {
+		s := newSender(t, AES128GCM, mode, RecordPolicy{SmallBytes: -1})
+		s.f.SetSegment(1448, 44*1448)
+		for range 200 {
+			n := int64(1 + rng.IntN(200_000))
+			whole := s.f.Whole(n)
+			if whole < 0 || whole > n || n-whole >= 15906 {
+				t.Fatalf("%d of %d bytes", whole, n)
+			}
+			if whole == 0 {
+				continue
+			}
+			s.do(act{data: make([]byte, whole), cuts: []int{int(whole)}})
+		}
+		if end := s.end(); end%15928 != 0 {
+			t.Errorf("%v: %d bytes are not whole records", mode, end)
+		}
+		s.ack(s.end())
+		s.finish()
+	}
+	off, err := NewFramer(ModeOff, nil, NewPool(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := off.Whole(12345); n != 12345 {
+		t.Errorf("mode off: %d", n)
+	}
+}
+
+// A train that is released twice would give its pages away twice.
+func TestTrainReleasedTwice(t *testing.T) {
+	body, wire := longBody(t, 16_000)
+	s := newLoaded(t, body, wire)
+	tr := s.q.spans[0].(*train)
+	copied := *tr
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+		if !bytes.Equal(body[:1], copied.run(0, 1)) {
+			t.Error("the plaintext is gone")
+		}
+	}()
+	tr.Release()
+	tr.Release()
+}
