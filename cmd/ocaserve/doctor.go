@@ -10,8 +10,8 @@ import (
 
 type doctorFlags struct {
 	Bisect bool   `name:"bisect-offloads" env:"-" help:"Find the offload that breaks or slows transfers: in this process, all off, then one by one on, every byte compared, over perfect and bad wires. Exit status 1 if there is one."`
-	NIC    string `name:"nic" env:"-" default:"on" placeholder:"on|SPEC" help:"--bisect-offloads: the emulated adapter, as serve --nic has it; faults=csum and others inject bugs to find."`
-	Size   size   `name:"size" env:"-" default:"16MiB" placeholder:"SIZE" help:"--bisect-offloads: size of the file that is transferred (${default})."`
+	NIC    string `name:"nic" env:"-" placeholder:"on|SPEC" help:"--bisect-offloads: the emulated adapter, as serve --nic has it (on); faults=csum and others inject bugs to find."`
+	Size   size   `name:"size" env:"-" placeholder:"SIZE" help:"--bisect-offloads: size of the file that is transferred (16MiB)."`
 	JSON   bool   `name:"json" env:"-" help:"--bisect-offloads: the report as JSON."`
 }
 
@@ -26,8 +26,8 @@ func (f *doctorFlags) run(ctx context.Context, stdout io.Writer) error {
 	if f.Bisect {
 		return f.bisect(ctx, stdout)
 	}
-	if f.JSON {
-		return usagef("--json is for --bisect-offloads")
+	if err := f.plain(); err != nil {
+		return err
 	}
 	fmt.Fprintln(stdout, versionLine())
 	for _, f := range diagnose(probeTun, exec.LookPath) {
@@ -42,6 +42,19 @@ func (f *doctorFlags) run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "--net auto takes %s: %s\n", c.net, c.why)
+	return nil
+}
+
+// plain refuses what only the search for an offload heeds.
+func (f *doctorFlags) plain() error {
+	for _, x := range []struct {
+		flag  string
+		given bool
+	}{{"--nic", f.NIC != ""}, {"--size", f.Size != 0}, {"--json", f.JSON}} {
+		if x.given {
+			return usagef("%s is for --bisect-offloads: add that, or leave it out", x.flag)
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 const speedRounds = 5
 
 func (f *doctorFlags) bisectOptions() (bisect.Options, error) {
-	cfg, err := nicConfig(f.NIC, "")
+	cfg, err := nicConfig(cmp.Or(f.NIC, "on"), "")
 	if err != nil {
 		return bisect.Options{}, err
 	}
