@@ -126,11 +126,24 @@ func parseFeatures(words []string, name *string) (list []featureOrder, err error
 		}
 		off, short := strings.CutPrefix(word, "-")
 		if !short && !bsdName(word) {
-			return nil, fmt.Errorf("-K: on or off is missing behind %q; write such as: -K %s off", word, word)
+			return nil, noSwitch(word, words[:i], *name)
 		}
 		list = append(list, featureOrder{off, !short})
 	}
 	return list, nil
+}
+
+// noSwitch is the mistake of a word that switches nothing: it may stand where on or off should, or be an offload that
+// lacks them. before are the words before it, and an interface is what may have been meant as an offload.
+func noSwitch(word string, before []string, iface string) error {
+	offload := iface
+	if n := len(before); n > 0 {
+		offload = before[n-1]
+	}
+	if _, is := switchWords[offload]; is || offload == "" {
+		return fmt.Errorf("-K: on or off is missing behind %q; write such as: -K %s off", word, word)
+	}
+	return fmt.Errorf("-K: %q is none of what may stand behind %q: on, off, or an offload and its on or off", word, offload)
 }
 
 // isInterface is whether the first of words is an interface's name: another name comes next, or FreeBSD's kind

@@ -52,6 +52,9 @@ func TestEthtool(t *testing.T) {
 		{"-K warp on", `unknown offload "warp": known are rx-checksum`},
 		{"-K tso", "tx-tcp-segmentation: on\n"}, // as ifconfig has it
 		{"-K rx-gro", `on or off is missing behind "rx-gro"; write such as: -K rx-gro off`},
+		{"-K tso maybe", `-K: "maybe" is none of what may stand behind "tso": on, off, or`},
+		{"-K rx-gro maybe", `-K: "maybe" is none of what may stand behind "rx-gro": on, off, or`},
+		{"-K memory-a tso on rx-gro", `on or off is missing behind "rx-gro"; write such as: -K rx-gro off`},
 		{"-K on", `"on" stands behind no offload`},
 		{"-K", "what to change is missing"},
 		{"-S", "NIC statistics:\n     tx_packets: 0\n|     tx_tls_ctx: 0\n|     ifnet.reset: 0\n"},
