@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"strings"
 
 	"ocaserve/ktls"
 )
 
 const (
 	chartWidth = 440.0
-	leftEdge   = 52.0 // names of modes stand before it
-	rightEdge  = chartWidth - 70
+	leftEdge   = 52.0            // names of modes stand before it
+	rightEdge  = chartWidth - 70 // of the times, whose last label may be as wide as 140
+	besideBar  = 5               // between a bar and its value
 	rowHeight  = 17.0
 	groupGap   = 24.0
 )
@@ -43,14 +45,16 @@ func median(key string, scale float64) func(*Cell) float64 {
 // draw makes the chart of the cells with n connections.
 func (b *bars) draw(r *Report, n int) template.HTML {
 	cv, groups := &canvas{width: chartWidth, title: b.title}, r.groupsOf(n)
-	high := 0.0
+	high, widest := 0.0, 0.0
 	for _, g := range groups {
 		for _, c := range g.cells {
 			high = max(high, b.total(c), c.Figures[b.spread].Max)
+			widest = max(widest, textWidth(b.value(c)))
 		}
 	}
 	scale := ticks(high, 4)
-	x := func(v float64) float64 { return leftEdge + (rightEdge-leftEdge)*v/scale[len(scale)-1] }
+	right := chartWidth - besideBar - widest - 4
+	x := func(v float64) float64 { return leftEdge + (right-leftEdge)*v/scale[len(scale)-1] }
 	y := 4.0
 	bottom := y + rowsHeight(groups)
 	cv.grid(scale, x, y, bottom)
@@ -75,23 +79,29 @@ func (b *bars) total(c *Cell) (sum float64) {
 // row draws the bar of one cell.
 func (b *bars) row(cv *canvas, c *Cell, x func(float64) float64, y float64) {
 	cv.text(leftEdge-6, y+12, "end", "name", c.Mode.String())
-	at, text := 0.0, ""
-	for i, l := range b.layers {
+	at := 0.0
+	for _, l := range b.layers {
 		v := l.of(c)
 		tip := fmt.Sprintf("%v, loss %s: %s %s", c.Mode, percent(c.Loss), l.name, b.format(v))
 		cv.rect(x(at), y+2.5, x(at+v)-x(at), rowHeight-5, l.class+" "+c.Mode.String(), tip)
-		if at += v; i > 0 {
-			text += " + "
-		}
-		text += b.format(v)
-	}
-	if !b.apart {
-		text = b.format(at)
+		at += v
 	}
 	if s, ok := c.Figures[b.spread]; ok && s.Min < s.Max {
 		cv.line(x(s.Min), y+rowHeight/2, x(s.Max), y+rowHeight/2, "whisker")
 	}
-	cv.text(x(max(at, c.Figures[b.spread].Max))+5, y+12, "start", "value", text)
+	cv.text(x(max(at, c.Figures[b.spread].Max))+besideBar, y+12, "start", "value", b.value(c))
+}
+
+// value is what stands behind a cell's bar.
+func (b *bars) value(c *Cell) string {
+	if !b.apart {
+		return b.format(b.total(c))
+	}
+	var parts []string
+	for _, l := range b.layers {
+		parts = append(parts, b.format(l.of(c)))
+	}
+	return strings.Join(parts, " + ")
 }
 
 // grid draws the lines and numbers of the x axis.
@@ -192,21 +202,22 @@ func (r *Report) redma(n int) template.HTML {
 		return ""
 	}
 	const height, bottom, top = 300.0, 256.0, 16.0
+	const left, right = leftEdge + 4, chartWidth - 24 // half of a label stands beyond
 	cv := &canvas{width: chartWidth, height: height, title: "Bytes fetched over the bus for each byte sent, against loss"}
 	last := cells[len(cells)-1]
 	most := max(last.Loss, 0.01) * 1.15
 	record := recordLen(cells)
 	xs, ys := ticks(most*100, 5), ticks(100*max(amplification(most, record, segment), highest(cells))-100, 4)
-	x := func(p float64) float64 { return leftEdge + (chartWidth-16-leftEdge)*p*100/xs[len(xs)-1] }
+	x := func(p float64) float64 { return left + (right-left)*p*100/xs[len(xs)-1] }
 	y := func(f float64) float64 { return bottom - (bottom-top)*(f-1)*100/ys[len(ys)-1] }
 	for _, v := range ys {
-		cv.line(leftEdge, y(1+v/100), chartWidth-16, y(1+v/100), "grid")
-		cv.text(leftEdge-6, y(1+v/100)+4, "end", "axis", "+"+short(v)+"%")
+		cv.line(left, y(1+v/100), right, y(1+v/100), "grid")
+		cv.text(left-6, y(1+v/100)+4, "end", "axis", "+"+short(v)+"%")
 	}
 	for _, v := range xs {
 		cv.text(x(v/100), bottom+18, "middle", "axis", short(v)+"%")
 	}
-	cv.text((leftEdge+chartWidth-16)/2, height-6, "middle", "axis", "packets lost")
+	cv.text((left+right)/2, height-6, "middle", "axis", "packets lost")
 	end := xs[len(xs)-1] / 100
 	cv.arithmetic("curve", record, end, x, y)
 	cv.arithmetic("curve faint", 4<<10, end, x, y)
@@ -234,9 +245,15 @@ func (c *canvas) fetched(cell *Cell, x, y func(float64) float64) {
 	c.line(x(cell.Loss), y(s.Min), x(cell.Loss), y(s.Max), "whisker")
 	text := fmt.Sprintf("%.0f%% by NIC", 100*cell.Median(Offloaded))
 	c.circle(x(cell.Loss), y(s.Median), 5, "dot nic", fmt.Sprintf("loss %s: factor %.3f, %s", percent(cell.Loss), s.Median, text))
-	if cell.Median(Offloaded) < 0.995 {
-		c.text(x(cell.Loss)+9, y(s.Median)+4, "start", "value", text)
+	if cell.Median(Offloaded) >= 0.995 {
+		return
 	}
+	const beside = 9
+	at, anchor := x(cell.Loss)+beside, "start"
+	if at+textWidth(text) > c.width {
+		at, anchor = x(cell.Loss)-beside, "end"
+	}
+	c.text(at, y(s.Median)+4, anchor, "value", text)
 }
 
 // recordLen is the length of records that were measured, bytes, which amplification is linear in.

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"strings"
 
 	"ocaserve/ktls"
 )
@@ -21,7 +22,7 @@ var page = template.Must(template.New("page").Parse(pageHTML))
 // pageData is what the template shows.
 type pageData struct {
 	CSS      template.CSS
-	Command  string
+	Command  []string // parts between which a line may end
 	When     string
 	Setup    string
 	Machine  string
@@ -70,7 +71,7 @@ type pageCell struct{ Median, Spread string }
 // WriteHTML writes the comparison as one page that needs nothing from outside.
 func (r *Report) WriteHTML(w io.Writer) error {
 	d := pageData{
-		CSS: template.CSS(pageCSS), Command: r.Command, When: r.When.Format("2 January 2006, 15:04 MST"),
+		CSS: template.CSS(pageCSS), Command: parts(r.Command), When: r.When.Format("2 January 2006, 15:04 MST"),
 		Setup: r.describe(), Machine: r.Machine.describe(), Warnings: r.Warnings, Verdict: r.Verdict, Notes: r.Notes,
 	}
 	if done, planned := r.Done(), r.Planned(); done < planned {
@@ -80,6 +81,21 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		d.Sections = append(d.Sections, r.section(n))
 	}
 	return page.Execute(w, &d)
+}
+
+// parts are a command's words, each flag with its value.
+func parts(command string) (list []string) {
+	value := false // the next word may be the last one's
+	for word := range strings.SplitSeq(command, " ") {
+		flag := strings.HasPrefix(word, "-")
+		if value && !flag {
+			list[len(list)-1] += " " + word
+		} else {
+			list = append(list, word)
+		}
+		value = flag && !strings.Contains(word, "=")
+	}
+	return list
 }
 
 func (r *Report) section(n int) section {

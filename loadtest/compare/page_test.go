@@ -5,10 +5,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
+	"html"
 	"io"
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +72,7 @@ func TestPageStandsAlone(t *testing.T) {
 	if m := regexp.MustCompile(`(src|href)=|url\(|@import|<script|https?://`).FindString(text); m != "" {
 		t.Errorf("the page refers to something outside: %q", m)
 	}
-	if !strings.Contains(text, "made-up figures &lt;of a test&gt;") {
+	if !strings.Contains(text, "<span>made-up</span> <span>figures</span> <span>&lt;of</span> ") {
 		t.Error("the command is not escaped")
 	}
 	if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
@@ -79,6 +82,58 @@ func TestPageStandsAlone(t *testing.T) {
 		t.Errorf("%d charts, want 6", n)
 	}
 	wellFormed(t, text)
+}
+
+// TestCommandParts: the command is broken between flags, not within.
+func TestCommandParts(t *testing.T) {
+	got := parts("ocaserve compare --loss 0,1% --rounds=2 --html - --json 'a b'")
+	if want := []string{"ocaserve", "compare", "--loss 0,1%", "--rounds=2", "--html", "-", "--json 'a", "b'"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestChartsHoldTheirText: no label is cut off at a chart's edge, whatever the figures are.
+func TestChartsHoldTheirText(t *testing.T) {
+	for _, loss := range []float64{0, 0.001, 0.01, 0.03, 0.086, 0.2} {
+		for _, scale := range []float64{0.24, 1, 12.4, 99} {
+			flat := []float64{scale, scale}
+			r := fakeReport(2,
+				fake{mode: ktls.ModeUser, loss: loss, host: flat, nic: flat},
+				fake{mode: ktls.ModeNIC, loss: loss, host: flat, nic: flat, offloaded: 0.17, redma: 1 + loss*scale})
+			for _, c := range r.charts(8) {
+				within(t, fmt.Sprintf("loss %v, %v s/GB: %s", loss, scale, c.Title), string(c.SVG))
+			}
+		}
+	}
+}
+
+var svgText = regexp.MustCompile(`<text x="([^"]+)" y="([^"]+)" text-anchor="([^"]+)"[^>]*>([^<]*)</text>`)
+
+// within checks that all text of a picture is in it.
+func within(t *testing.T, what, svg string) {
+	t.Helper()
+	var width, height float64
+	if _, err := fmt.Sscanf(svg, `<svg viewBox="0 0 %g %g"`, &width, &height); err != nil {
+		t.Fatal(err)
+	}
+	found := svgText.FindAllStringSubmatch(svg, -1)
+	if len(found) == 0 {
+		t.Errorf("%s: no text", what)
+	}
+	for _, m := range found {
+		var x, y float64
+		if _, err := fmt.Sscan(m[1], &x); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(m[2], &y); err != nil {
+			t.Fatal(err)
+		}
+		w := textWidth(html.UnescapeString(m[4]))
+		from := x - w*map[string]float64{"start": 0, "middle": 0.5, "end": 1}[m[3]]
+		if from < 0 || from+w > width || y < 8 || y+3 > height {
+			t.Errorf("%s: %q goes from %.0f to %.0f at %.0f, beyond %.0f x %.0f", what, m[4], from, from+w, y, width, height)
+		}
+	}
 }
 
 func wellFormed(t *testing.T, text string) {

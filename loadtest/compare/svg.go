@@ -47,6 +47,22 @@ func (c *canvas) text(x, y float64, anchor, class, text string) {
 	fmt.Fprintf(&c.body, `<text x="%s" y="%s" text-anchor="%s" class="%s">%s</text>`+"\n", num(x), num(y), anchor, class, html.EscapeString(text))
 }
 
+// textWidth is about how wide a text of the style sheet's size is, in a wide font.
+func textWidth(text string) (w float64) {
+	const size = 11.5
+	for _, r := range text {
+		switch r {
+		case '.', ',', ' ', ':':
+			w += 0.32 * size
+		case '%', '+', 'm', 'w', 'M', 'N', 'C':
+			w += 0.95 * size
+		default:
+			w += 0.64 * size
+		}
+	}
+	return w
+}
+
 // path draws a line through points.
 func (c *canvas) path(class string, points [][2]float64) {
 	var d strings.Builder
