@@ -128,6 +128,6 @@ func (r *ramp) aligned(segs, over int) int {
 // framed notes that a record of n wire bytes was queued.
 func (r *ramp) framed(n int) {
 	if r.mss > 0 {
-		r.state.grid = int32((int(r.state.grid) + n) % int(r.mss))
+		r.state.grid = int32(uint32(int(r.state.grid)+n) % uint32(r.mss))
 	}
 }
