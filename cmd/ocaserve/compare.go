@@ -27,7 +27,7 @@ type compareFlags struct {
 	Version  string        `name:"tls-version" default:"1.3" help:"TLS version, 1.3 or 1.2 (${default})."`
 	Net      string        `default:"memory" placeholder:"LINK" help:"memory, a cable in this process, or tun, with clients of the kernel in a network namespace of their own, which needs root (${default})."`
 	Size     size          `default:"4MiB" help:"Size of the file that is asked for again and again (${default})."`
-	Duration time.Duration `default:"500ms" help:"Length of one measurement (${default})."`
+	Duration time.Duration `default:"400ms" help:"Length of one measurement (${default})."`
 	Rounds   int           `default:"3" help:"Measurements of each kind; the modes take turns, medians and spread are shown (${default})."`
 	RTT      time.Duration `name:"rtt" default:"0s" help:"Round trip that the wire adds."`
 	NIC      string        `name:"nic" placeholder:"SPEC" help:"The emulated adapter, in all modes: contexts=1024,bus=16GB/s,setup=50us,..."`
@@ -215,22 +215,16 @@ type progress struct {
 	w        *os.File
 	terminal bool
 	shown    bool
-	begun    time.Time
 }
 
 func newProgress(w *os.File) *progress {
 	info, err := w.Stat()
-	return &progress{w: w, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, begun: time.Now()}
+	return &progress{w: w, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
 func (p *progress) show(at comparison.Progress) {
-	left := ""
-	if at.Done > 0 {
-		each := time.Since(p.begun) / time.Duration(at.Done)
-		left = fmt.Sprintf(", %v left", (each * time.Duration(at.Total-at.Done)).Round(time.Second))
-	}
-	text := fmt.Sprintf("%d of %d: round %d, %v, loss %s, %d connections%s",
-		at.Done+1, at.Total, at.Round, at.Cell.Mode, strconv.FormatFloat(100*at.Cell.Loss, 'g', 4, 64)+"%", at.Cell.Conns, left)
+	text := fmt.Sprintf("%d of %d: round %d, %v, loss %s, %d connections, %v left", at.Done+1, at.Total, at.Round,
+		at.Cell.Mode, strconv.FormatFloat(100*at.Cell.Loss, 'g', 4, 64)+"%", at.Cell.Conns, at.Left.Round(time.Second))
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
 	} else {

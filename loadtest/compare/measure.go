@@ -66,6 +66,9 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	}
 	defer w.close()
 	s.pin.apply(w.server)
+	if w.clients != nil {
+		backseat(w.clients)
+	}
 	enough := make(chan struct{})
 	if err := w.begin(ctx, s.opts.Responses, func() { close(enough) }); err != nil {
 		return r, err
@@ -121,7 +124,8 @@ func (w *world) begin(ctx context.Context, responses int, enough func()) error {
 }
 
 const (
-	warmUpLeast = 100 * time.Millisecond // and eight round trips
+	warmUpLeast = 100 * time.Millisecond // and these
+	warmUpTrips = 8                      // round trips
 	warmUpMost  = 3 * time.Second
 	warmBytes   = 16 << 20  // that all clients have received when it may end
 	warmPerConn = 128 << 10 // or this, times the connections, if that is more
@@ -130,7 +134,7 @@ const (
 // warmUp lets connections run before the clock starts: windows grow, caches fill.
 func (w *world) warmUp(ctx context.Context, conns int) error {
 	begun := mono.Now()
-	step := warmUpLeast + 8*w.opts.RTT
+	step := warmUpLeast + warmUpTrips*w.opts.RTT
 	for {
 		if err := w.sleep(ctx, step, nil); err != nil {
 			return err

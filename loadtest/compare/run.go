@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"ocaserve/tcpstack/mono"
 )
 
 // ErrNothing is returned when not a single measurement was finished.
@@ -34,13 +36,17 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 
 // rounds measures every cell, as often as there are rounds.
 func (s *stage) rounds(ctx context.Context) (done []Round, err error) {
-	keys := s.opts.keys()
+	keys, clock := s.opts.keys(), newEstimate(s.opts)
 	for n := range s.opts.Rounds {
 		for i, k := range keys {
 			if p := s.opts.Progress; p != nil {
-				p(Progress{Done: n*len(keys) + i, Total: s.opts.Rounds * len(keys), Round: n + 1, Cell: k})
+				p(Progress{
+					Done: n*len(keys) + i, Total: s.opts.Rounds * len(keys), Round: n + 1, Cell: k, Left: clock.left(keys, n, i),
+				})
 			}
+			begun := mono.Now()
 			r, err := s.measure(ctx, k)
+			clock.note(k, mono.Now().Sub(begun))
 			if err != nil {
 				return done, fmt.Errorf("%v, loss %s, %d connections: %w", k.Mode, percent(k.Loss), k.Conns, err)
 			}
