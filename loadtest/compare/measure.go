@@ -66,9 +66,6 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	}
 	defer w.close()
 	s.pin.apply(w.server)
-	if w.clients != nil {
-		backseat(w.clients)
-	}
 	enough := make(chan struct{})
 	if err := w.begin(ctx, s.opts.Responses, func() { close(enough) }); err != nil {
 		return r, err
