@@ -2,9 +2,10 @@ package origin
 
 import "ocaserve/tcpstack/stream"
 
-// copyBelow is the length under which a run of a page is copied instead of pinning the page: what is queued is
-// counted by its bytes, and one byte that holds a page of 64 KiB, in responses that a client asks for by the
-// hundred and does not read, would let a few connections hold the whole cache.
+// copyBelow is the length under which runs of pages, on average over those that are appended together, are copied
+// instead of pinning their pages: what is queued is counted by its bytes, and one byte that holds a page of 64 KiB, in
+// responses that a client asks for by the hundred and does not read, would let a few connections hold the whole cache.
+// The rest of a page that goes with the beginning of the next one is no such thing.
 const copyBelow = 16 << 10
 
 // A copied is a short run of a page in memory of the shard. It counts its holds and returns with the last one.
@@ -29,15 +30,20 @@ func (c *copied) Release() {
 	}
 }
 
-// unpin replaces the pieces that are short runs of pages by copies, and lets the pages go. It returns how many
-// bytes that copied.
+// unpin replaces the pieces that are short runs of pages by copies, and lets the pages go, unless they are long on
+// average. It returns how many bytes that copied.
 func (sh *shard) unpin(pieces []stream.Piece) (bytes int) {
-	for i, p := range pieces {
-		switch p.Ref.(type) {
-		case nil, *block, *listingPage:
-			continue
+	runs, length := 0, 0
+	for i := range pieces {
+		if ofPage(&pieces[i]) {
+			runs, length = runs+1, length+len(pieces[i].Data)
 		}
-		if len(p.Data) >= copyBelow {
+	}
+	if length >= runs*copyBelow {
+		return 0
+	}
+	for i, p := range pieces {
+		if !ofPage(&p) || len(p.Data) >= copyBelow {
 			continue
 		}
 		c := sh.newCopy()
@@ -47,6 +53,15 @@ func (sh *shard) unpin(pieces []stream.Piece) (bytes int) {
 		p.Release()
 	}
 	return bytes
+}
+
+// ofPage reports whether p is a run of a page of the cache.
+func ofPage(p *stream.Piece) bool {
+	switch p.Ref.(type) {
+	case nil, *block, *listingPage:
+		return false
+	}
+	return true
 }
 
 func (sh *shard) newCopy() *copied {
