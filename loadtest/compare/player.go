@@ -15,7 +15,8 @@ import (
 // its head, and the headers of all records are followed.
 const verifyEvery = 8
 
-// A fleet is the clients of one measurement. All of it belongs to the clients' shard, but for fail.
+// A fleet is the clients of one measurement. All of it belongs to the clients' shard, but for failed; where
+// clients are the kernel's, to who holds kernelClients.mu.
 type fleet struct {
 	file   []byte // what must arrive
 	failed func(error)

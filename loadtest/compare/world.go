@@ -28,7 +28,7 @@ const (
 
 var serverAddr, clientAddr = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
-// A stage is what all measurements share: the file and the certificate.
+// A stage is what all measurements share: the file, the certificate, and how the processors are divided.
 type stage struct {
 	opts  *Options
 	dir   string
@@ -78,7 +78,6 @@ type world struct {
 	*stage
 	mode    ktls.Mode
 	nic     *nicoffload.Interface
-	wire    *fault.Interface // nil: a good one
 	server  *tcpstack.Stack
 	addr    netip.Addr      // the server's
 	clients *tcpstack.Stack // nil: they are the kernel's
@@ -86,8 +85,7 @@ type world struct {
 	origin  *origin.Server
 	fleet   fleet
 
-	failure chan error // the first one
-	die     context.CancelFunc
+	failure chan error     // the first one
 	stops   []func()       // end a stack each, in the order of stopping
 	closers []func() error // in the order of making
 }
@@ -96,11 +94,10 @@ type world struct {
 func (s *stage) newWorld(ctx context.Context, k Key) (*world, error) {
 	w := &world{stage: s, mode: k.Mode, failure: make(chan error, 1)}
 	w.fleet.file, w.fleet.failed = s.file, w.fail
-	ctx, w.die = context.WithCancel(ctx)
 	for _, step := range []func() error{
 		func() error { return w.lay(k) },
 		w.serve,
-		func() error { w.run(ctx); return nil },
+		func() error { w.run(); return nil },
 		func() error { return w.connect(ctx, k.Conns) },
 	} {
 		if err := step(); err != nil {
@@ -142,12 +139,12 @@ func (w *world) layCable(k Key) (link.Interface, error) {
 
 // spoil puts the bad wire before an interface.
 func (w *world) spoil(nif link.Interface, loss float64) link.Interface {
-	w.wire = fault.New(nif, fault.Config{Loss: loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
-	return w.wire
+	return fault.New(nif, fault.Config{Loss: loss, Delay: w.opts.RTT / 2, Seed: w.opts.Seed})
 }
 
-// window is what each client offers, bytes. All together they let a few MiB queue on the wire beyond what 2 GB/s need:
-// without a bound windows would grow, for lack of loss, until the time to first byte is that of the queue.
+// window is what each client offers, bytes. All together they let 8 MiB queue on the wire beyond what 2 GB/s need, more
+// only where that is less than two records for each: without a bound windows would grow, for lack of loss, until the
+// time to first byte is that of the queue.
 func window(conns int, rtt time.Duration) int {
 	const queue, rate, least = 8 << 20, 2e9, 32 << 10
 	return max(least, (queue+int(rate*rtt.Seconds()))/conns)
@@ -191,13 +188,14 @@ func (w *world) serve() error {
 	return w.origin.ServeHTTPS(w.server, netip.AddrPortFrom(w.addr, 443))
 }
 
-// run starts both stacks. The server is the first to stop: what is in its adapter goes to clients that still listen.
-func (w *world) run(ctx context.Context) {
+// run starts the stacks, which go on when a measurement is interrupted, until close. The server is the first to stop: what
+// is in its adapter goes to clients that still listen.
+func (w *world) run() {
 	for _, st := range []*tcpstack.Stack{w.server, w.clients} {
 		if st == nil {
 			continue
 		}
-		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		w.stops = append(w.stops, func() { stop(); <-done })
 		go func() {
@@ -219,7 +217,6 @@ func (w *world) fail(err error) {
 
 // close takes the world apart: first who uses things, then the things.
 func (w *world) close() {
-	w.die()
 	if w.kernel != nil {
 		w.kernel.close()
 	}
