@@ -56,7 +56,7 @@ func (e *estimate) of(k Key) time.Duration {
 }
 
 // guess is what a measurement takes on some machine. Where packets are lost, some SYN or its answer is sooner or
-// later, and its connection is awaited: a second, the first time-out of TCP (RFC 6298, 2.1).
+// later, and its connection is awaited: for a second, the first time-out of TCP.
 func (e *estimate) guess(k Key) time.Duration {
 	const (
 		firstTimeout = time.Second
