@@ -156,16 +156,19 @@ func (f *Framer) Whole(n int64) int64 {
 		return n
 	}
 	f.align()
-	ramp, over, total := f.ramp, f.w.keys.wireLen(0), 0
+	over, total := f.w.keys.wireLen(0), 0
+	if size := f.ramp.steady(over); size > 0 {
+		return n - n%int64(size)
+	}
+	ramp := f.ramp
 	for {
 		size := ramp.next(int(n)+maxPlaintext+1, over) // of more than there are: no record is the last
 		if total+size > int(n) {
-			break
+			return int64(total)
 		}
 		ramp.framed(size + over)
 		total += size
 	}
-	return int64(total)
 }
 
 // single queues the next record and returns how many plaintext bytes it took of the `left` that wait in c.

@@ -114,6 +114,18 @@ func (r *ramp) size(n, over int) int {
 	return r.aligned(int(r.segs), over)
 }
 
+// steady is the plaintext of every record from here on, in full flow: they are all alike if they begin and end with a
+// segment. 0: they may differ.
+func (r *ramp) steady(over int) int {
+	if r.state.grid != 0 || r.segs == 0 || r.state.sent < r.policy.SmallBytes {
+		return 0
+	}
+	if size := int(r.segs)*int(r.mss) - over; size <= r.policy.Large {
+		return size
+	}
+	return 0
+}
+
 // aligned is the plaintext of a record that ends with the segs-th segment from here, the one that has begun
 // included. If that leaves less than half a segment, one more is taken.
 func (r *ramp) aligned(segs, over int) int {

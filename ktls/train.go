@@ -14,20 +14,23 @@ const maxTrain = 4
 // gathering and releasing them costs once what a single record costs each time. Until the acknowledgment nothing is
 // kept of them but this struct and the holds on two runs of plaintext. Should the CPU have to seal any of it, the train
 // is taken apart into records, and stays so.
+//
+// What is asked of a train before and after it is gathered is in its first cache line.
 type train struct {
-	digests [maxTrain]digest // with -tags ocaserve_debug only
-
 	keys    *sealKeys
 	seq     uint64 // of the first record
-	data    [2]*byte
-	ref     [2]stream.Ref
-	len0    int32  // of data[0]; data[1] is the rest
 	size    uint16 // plaintext of each record but the last
 	last    uint16 // of that
 	n       uint8  // records
 	claimed uint8  // a bit for each record that the guard has let pass
 	isApart bool
-	apart   *[maxTrain]*record // the records then; the array stays with a train that is pooled
+	len0    int32 // of data[0]; data[1] is the rest
+	ref     [2]stream.Ref
+	data    [2]*byte
+
+	apart   *[maxTrain]*record // once it is apart; the array stays with a train that is pooled
+	digests [maxTrain]digest   // with -tags ocaserve_debug only
+	_       [32]byte           // an allocation of two cache lines begins with one
 }
 
 // trainSize is what a train costs beside its pieces.
@@ -47,11 +50,10 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 	}
 	k, ramp, before := f.w.keys, &f.ramp, f.ramp.state
 	over := k.wireLen(0)
-	size := ramp.next(left, over)
+	size, n := ramp.next(left, over), 1
 	ramp.framed(size + over)
-	n, last := 1, size
-	total = size
-	for n < maxTrain && last == size && total < left && f.w.seq+uint64(n)+1 < f.limit {
+	last := size
+	for total = size; n < maxTrain && last == size && total < left && f.w.seq+uint64(n)+1 < f.limit; n++ {
 		now := ramp.state
 		next := ramp.next(left-total, over)
 		if next > size {
@@ -59,9 +61,7 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 			break
 		}
 		ramp.framed(next + over)
-		last = next
-		total += next
-		n++
+		last, total = next, total+next
 	}
 	if n == 1 || c.parts(total) > len(train{}.data) {
 		ramp.state = before
