@@ -168,10 +168,10 @@ func (t *train) leave(g *stream.Gather, i, from, to int) {
 	k.advance(s.Number+uint64(count-1), s.To)
 	for j := range count {
 		t.claim(i + j)
-		if seq, from, to := s.Record(j); to-from == length {
-			t.gatherWhole(g, i+j, n)
-		} else {
+		if seq, from, to := s.Record(j); to-from < length {
 			t.Plain(g, seq, from, to)
+		} else {
+			t.gatherWhole(g, i+j, n)
 		}
 	}
 }
@@ -194,8 +194,11 @@ func (t *train) gatherWhole(g *stream.Gather, i, n int) {
 	k := t.keys
 	k.putPrefix(g.Reserve(k.prefixLen()), typeData, t.seq+uint64(i), n)
 	t.refer(g, i*int(t.size), i*int(t.size)+n)
-	behind := k.trailer()
-	copy(g.Reserve(len(behind)), behind)
+	behind := g.Reserve(int(k.inner) + tagLen)
+	clear(behind)
+	if k.inner > 0 {
+		behind[0] = byte(typeData)
+	}
 }
 
 // gatherSealed gathers [from, to) as the CPU seals it.
