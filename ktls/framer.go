@@ -27,18 +27,18 @@ type Queue interface {
 // A Framer cuts what one connection sends into records. It belongs to the connection's shard.
 type Framer struct {
 	w      *WriteState // nil in ModeOff
-	old    *sealKeys   // before the last KeyUpdate, if records under them were left to the interface
 	pool   *Pool
 	book   *ledger.Book // nil: nobody asks
+	limit  uint64       // records per key
+	data   uint64       // application data records framed, over all keys
+	wire   uint64       // bytes of records framed
+	before uint64       // the book's sum of bytes sent, less those of records
+	mode   Mode         // what was asked for
+	now    Mode         // who seals what is framed now
+	closed bool         // close_notify or a fatal alert is queued
 	ramp   ramp
 	helm   helm
-	limit  uint64 // records per key
-	data   uint64 // application data records framed, over all keys
-	wire   uint64 // bytes of records framed
-	before uint64 // the book's sum of bytes sent, less those of records
-	mode   Mode   // what was asked for
-	now    Mode   // who seals what is framed now
-	closed bool   // close_notify or a fatal alert is queued
+	old    *sealKeys // before the last KeyUpdate, if records under them were left to the interface
 }
 
 // NewFramer makes the sending side of a connection. The framer takes over w, which is nil exactly in

@@ -11,22 +11,26 @@ import (
 //
 // Bytes are sealed for the first time in stream order. So one running cipher serves all records of a key: it
 // stands in the record at the front, and no record carries any state but its tag.
+//
+// Fields stand in the order of their use: what an interface leaves to do is in the first three cache lines.
 type sealKeys struct {
 	keyset
-	pool  *Pool
-	gcm   *aesgcm.Key // the engine; nil: whole records are sealed by keyset.aead
-	key   [32]byte    // for an interface that seals
-	guard guard
 
-	stream   aesgcm.Stream // the running cipher
-	streamOf uint64        // the number of its record, plus 1; 0: of none
-	front    place         // one past the last byte gathered
-	released uint64        // records below this number are released
+	pool     *Pool
+	guard    guard
+	front    place  // one past the last byte gathered
+	released uint64 // records below this number are released
 
 	lease   lease
 	records int32 // framed and not released
 	keyLen  uint8 // 0: no interface seals for this cipher
 	retired bool  // nothing more will be framed
+
+	gcm      *aesgcm.Key   // the engine; nil: whole records are sealed by keyset.aead
+	streamOf uint64        // the number of the running cipher's record, plus 1; 0: of none
+	stream   aesgcm.Stream // the running cipher
+
+	key [32]byte // for an interface that seals
 }
 
 // A place is a byte of a key's stream of records.

@@ -13,9 +13,9 @@ type halfState struct {
 // A WriteState is what is needed to seal: version, suite, key, IV, record number, traffic secret. It moves
 // into a Framer, which alone may use it: two users of one WriteState would seal a record number twice.
 type WriteState struct {
-	halfState
 	keys  *sealKeys
 	taken bool // a Framer has it
+	halfState
 }
 
 // A ReadState is what is needed to open records. It moves into an Opener.
