@@ -35,19 +35,31 @@ func (b *collector) collect(w cache.Waiter) error {
 			b.literal(p)
 			continue
 		}
-		piece, err := p.File.Pin(p.Off+b.off, w)
-		if err == io.EOF {
-			return ErrShort // the extent was made for a longer generation
-		}
+		piece, fresh, err := b.pin(p, w)
 		if err != nil {
 			return err
 		}
-		if p.File.Fresh() {
+		if fresh {
 			b.fresh |= 1 << b.n
 		}
 		b.page(p, piece)
 	}
 	return nil
+}
+
+// pin returns what the page at the position holds, from there on: of the page that the last batch ended in without
+// asking for it again.
+func (b *collector) pin(p *Part, w cache.Waiter) (piece stream.Piece, fresh bool, err error) {
+	if rest := &b.t.rest; rest.Ref != nil {
+		piece, fresh = *rest, b.t.restFresh
+		*rest = stream.Piece{}
+		return piece, fresh, nil
+	}
+	piece, err = p.File.Pin(p.Off+b.off, w)
+	if err == io.EOF {
+		err = ErrShort // the extent was made for a longer generation
+	}
+	return piece, err == nil && p.File.Fresh(), err
 }
 
 func (b *collector) literal(p *Part) {
@@ -105,7 +117,10 @@ func (b *collector) trim(out Sink) {
 	rest := b.bytes - out.Whole(b.bytes)
 	left := int64(len(last.Data)) - rest
 	switch {
+	case rest == 0:
+		return
 	case left > 0:
+		b.keep(stream.Piece{Data: last.Data[left:], Ref: last.Ref})
 		last.Data = last.Data[:left]
 	case left == 0:
 		last.Release()
@@ -116,6 +131,12 @@ func (b *collector) trim(out Sink) {
 	}
 	b.off -= rest
 	b.bytes -= rest
+}
+
+// keep holds what a batch leaves of its last page.
+func (b *collector) keep(rest stream.Piece) {
+	rest.Retain()
+	b.t.rest, b.t.restFresh = rest, b.fresh&(1<<(b.n-1)) != 0
 }
 
 // commit hands the batch over. The holds of its literals go with it, so their parts give them up first.

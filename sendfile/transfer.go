@@ -59,6 +59,9 @@ type Transfer struct {
 	sent   int64 // bytes handed to the sink, in all
 	length int64 // bytes of all parts
 	pieces [batch]stream.Piece
+
+	rest      stream.Piece // of the page that the last batch ended in, with a hold; or none
+	restFresh bool         // it was read for us, or we are the first to use it
 }
 
 // New makes a transfer of parts, in order.
@@ -141,6 +144,8 @@ func (t *Transfer) Close() {
 			r.Release()
 		}
 	}
+	t.rest.Release()
+	t.rest = stream.Piece{}
 	clear(t.parts)
 	t.parts = t.parts[:0]
 	t.at, t.off, t.sent, t.length = 0, 0, 0, 0

@@ -279,7 +279,7 @@ func TestCloseDropsEveryHold(t *testing.T) {
 		f := open(t, c, 4, &source{data: pattern(4 * page)})
 		h := &hold{2}
 		tr := New(Part{Bytes: []byte("head"), Ref: h}, Part{File: f, Len: 4 * page}, Part{Bytes: []byte("tail"), Ref: h})
-		s, w := &sink{room: stop}, make(waiter, 1)
+		s, w := &sink{room: stop, record: page - 100}, make(waiter, 1)
 		err := tr.Pump(s, w)
 		for err == cache.ErrBusy {
 			<-w
