@@ -20,6 +20,10 @@ const (
 	// be felt; such a burst is no longer than the queue that the initial window needs too.
 	paceSmall   = 400
 	smallWindow = 32 // segments
+	// And after that a small window leaves within half a round trip: it makes no long queue, and at 120 % its end would
+	// wait for most of the round trip. Where losses keep windows small, each would be found, and the transfer end, by so
+	// much later.
+	paceSmallAvoidance = 200
 )
 
 // tsoRTTLog is Linux's sysctl tcp_tso_rtt_log: a burst grows by 64 KiB shifted right by the number of
@@ -236,6 +240,9 @@ func slower(a, b pacing.Rate) pacing.Rate {
 // The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
 // it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
 // departures would only hold back what each ACK makes room for.
+//
+// Nor is a window of the first slow start spread up to twice the initial one. Of a flight that the ACKs clock out in
+// pairs, half is still in the bottleneck's queue when the other half has left it: no more than of the initial window.
 func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
 	if !c.pace.byCC || off < initial {
@@ -246,22 +253,31 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 		return r, c.paceBurst(r)
 	}
 	// Just after a reduction the ACKs of the larger flight still set the pace, as in Linux.
-	wnd, srtt := max(c.window(), c.rec.Flight()), c.rec.RTT().SRTT()
-	if wnd <= initial || srtt <= 0 {
+	wnd := max(c.window(), c.rec.Flight())
+	ratio, rtt := c.paceRatio(wnd)
+	if wnd <= initial || wnd <= 2*initial && c.firstSlowStart() || rtt <= 0 {
 		return 0, 0
 	}
-	ratio := int64(paceAvoidance)
-	if t, ok := c.cc.(congestion.Thresholder); ok && c.cc.Window() < t.SSThresh()/2 {
-		ratio = paceSlowStart
-		if c.firstSlowStart() && wnd <= smallWindow*int64(c.snd.mss) {
-			ratio, srtt = paceSmall, c.rec.RTT().MinRTT()
-		}
-	}
-	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, srtt.Microseconds())))
+	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, rtt.Microseconds())))
 	if quantum = c.paceBurst(r); wnd <= quantum {
 		return 0, 0
 	}
 	return r, quantum
+}
+
+// paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.
+func (c *Conn) paceRatio(wnd int64) (ratio int64, rtt time.Duration) {
+	small, rtt := wnd <= smallWindow*int64(c.snd.mss), c.rec.RTT().SRTT()
+	t, ok := c.cc.(congestion.Thresholder)
+	switch slow := ok && c.cc.Window() < t.SSThresh()/2; {
+	case slow && small && c.firstSlowStart():
+		return paceSmall, c.rec.RTT().MinRTT()
+	case slow:
+		return paceSlowStart, rtt
+	case small:
+		return paceSmallAvoidance, rtt
+	}
+	return paceAvoidance, rtt
 }
 
 // firstSlowStart reports whether congestion control is in the slow start before the first loss.

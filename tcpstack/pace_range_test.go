@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ocaserve/pacing"
+	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
@@ -155,6 +156,46 @@ func TestWindowIsSpread(t *testing.T) {
 		t.Logf("%s: bursts of at most %d bytes, quantum %d, cwnd %d", fn, most, quantum, p.server.c.cc.Window())
 		if fn == FunctionsRack && (most > 2*quantum || quantum > pacing.MaxQuantum) || fn == FunctionsBase && most < 100_000 {
 			t.Errorf("%s: bursts of %d bytes, quantum %d", fn, most, quantum)
+		}
+	}
+}
+
+// The ACKs of an initial window clock out twice as much at once; what is larger is spread over a quarter of the round trip
+// in the first slow start. In congestion avoidance a small window is spread over half a round trip, a larger one over
+// five sixths.
+func TestPaceOfSmallWindows(t *testing.T) {
+	p := sending100(t, FunctionsRack, "cubic")
+	c := p.host.c
+	for n := range int64(10) {
+		p.together(false, sg{flags: fA, seq: 1, ack: 1 + (n+1)*1460})
+	}
+	if n := c.rec.Flight(); n != 20*1460 || c.PacingRate() != 0 {
+		t.Errorf("%d bytes in flight at a rate of %v, want twenty segments at once", n, c.PacingRate())
+	}
+	for c.rec.Flight() > 0 {
+		p.advance(10 * time.Millisecond)
+		p.together(true, sg{flags: fA, seq: 1, ack: 1 + c.rec.Next()})
+	}
+	for _, tc := range []struct {
+		segments, ssthresh int64
+		percent            int64
+	}{
+		{21, math.MaxInt64, 400},
+		{33, math.MaxInt64, 200},
+		{15, 31 * 1460, 200},
+		{24, 24 * 1460, 200},
+		{32, 32 * 1460, 200},
+		{33, 33 * 1460, 120},
+	} {
+		c.cc.(congestion.Seeder).Seed(p.now, tc.segments*1460, tc.ssthresh, 0)
+		c.setPace(p.now)
+		rtt := c.rec.RTT().SRTT()
+		if tc.percent == 400 {
+			rtt = c.rec.RTT().MinRTT()
+		}
+		want := tc.segments * 1460 * tc.percent / 100 * 1e6 / rtt.Microseconds()
+		if got := int64(c.PacingRate()); got != want {
+			t.Errorf("%d segments, ssthresh %d: %d B/s, want %d %% of the window per round trip, %d", tc.segments, tc.ssthresh, got, tc.percent, want)
 		}
 	}
 }

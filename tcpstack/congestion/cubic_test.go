@@ -87,6 +87,26 @@ func TestCubicReturnsAfterK(t *testing.T) {
 	}
 }
 
+// Section 4.4: when a window has been acknowledged the window is what the curve has for one round trip later, also where
+// the ACKs come in a burst, however many there are; it never is above that.
+func TestCubicBurstReachesTarget(t *testing.T) {
+	const w, rtt = 10_000_000, 200 * time.Millisecond
+	for _, acks := range []int64{1, 2, 10, 1000} {
+		c, now := grown(w)
+		for round := range 20 {
+			now = now.Add(rtt)
+			n := c.Window() / acks
+			for range acks {
+				c.Acked(now, Ack{Delivered: n, InFlight: c.Window(), RTT: rtt})
+			}
+			want := c.curve(now.Sub(c.epoch) + rtt)
+			if got := c.Window(); got > want || got < want-2*acks-want/1000 {
+				t.Fatalf("%d ACKs, round %d: a window of %d, the curve has %d", acks, round, got, want)
+			}
+		}
+	}
+}
+
 // Many small ACKs reach the same window as few large ones, although the share of each rounds down to nothing.
 func TestCubicSmallAcks(t *testing.T) {
 	const w, rtt = 10_000_000, 10 * time.Millisecond
