@@ -159,8 +159,8 @@ func (s *Shard) makeRoom() bool {
 func (s *Shard) accept(now mono.Time, l *Listener, e *syn.Entry, seg *wire.Segment) {
 	c := s.newAccepted(now, l, e)
 	c.snd.synTries = e.Retries + 1
-	if e.Again {
-		c.snd.synTries++
+	if e.Again { // the peer missed what the timer has sent again, too: no loss more
+		c.snd.synTries = max(c.snd.synTries, 2)
 	}
 	if c.snd.lastSent = e.Sent; !e.Sent.IsSet() {
 		c.snd.synTries = 0 // from a cookie: no RTT, and no reason to be careful

@@ -59,3 +59,24 @@ func TestSynLost(t *testing.T) {
 		t.Errorf("active: window %d, RTO %v", w, rto)
 	}
 }
+
+// The peer's timer runs as long as ours. A SYN-ACK that is lost is sent again by the one, and as the answer to the SYN that
+// the other sends again: that is one loss, and not two.
+func TestSynLostOnceAnsweredTwice(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.listen(ListenConfig{})
+	syn := sg{flags: fS, opt: synOptions()}
+	syn.opt.HasTS = true
+	p.send(syn)
+	p.want(sg{flags: fSA, ack: 1})
+	p.wantAfter(time.Second, sg{flags: fSA, ack: 1})
+	sent := p.echo
+	p.advance(20 * time.Millisecond)
+	p.send(syn)
+	p.want(sg{flags: fSA, ack: 1})
+	p.ts, p.echo = true, sent
+	p.send(sg{flags: fA, seq: 1, ack: 1})
+	if w := p.host.c.cc.Window(); w != 14480 {
+		t.Errorf("a window of %d", w)
+	}
+}
