@@ -179,12 +179,17 @@ func (t *train) leave(g *stream.Gather, i, from, to int) {
 // claim lets record i pass the guard before the device seals any of it for the first time.
 func (t *train) claim(i int) {
 	k, seq := t.keys, t.seq+uint64(i)
-	if bit := uint8(1) << i; t.claimed&bit == 0 {
+	first := t.claimed&(1<<i) == 0
+	if first {
 		k.guard.claim(seq)
-		t.digests[i].take(t.car(i))
-		t.claimed |= bit
+		t.claimed |= 1 << i
 		k.pool.stats.Offloaded++
-	} else {
+	}
+	switch {
+	case !digesting:
+	case first:
+		t.digests[i].take(t.car(i))
+	default:
 		t.digests[i].check(t.car(i), seq)
 	}
 }

@@ -240,9 +240,6 @@ func slower(a, b pacing.Rate) pacing.Rate {
 // The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
 // it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
 // departures would only hold back what each ACK makes room for.
-//
-// Nor is a window of the first slow start spread up to twice the initial one. Of a flight that the ACKs clock out in
-// pairs, half is still in the bottleneck's queue when the other half has left it: no more than of the initial window.
 func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
 	if !c.pace.byCC || off < initial {
@@ -255,7 +252,7 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	// Just after a reduction the ACKs of the larger flight still set the pace, as in Linux.
 	wnd := max(c.window(), c.rec.Flight())
 	ratio, rtt := c.paceRatio(wnd)
-	if wnd <= initial || wnd <= 2*initial && c.firstSlowStart() || rtt <= 0 {
+	if wnd <= initial || rtt <= 0 {
 		return 0, 0
 	}
 	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, rtt.Microseconds())))

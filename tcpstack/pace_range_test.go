@@ -160,17 +160,13 @@ func TestWindowIsSpread(t *testing.T) {
 	}
 }
 
-// The ACKs of an initial window clock out twice as much at once; what is larger is spread over a quarter of the round trip
-// in the first slow start. In congestion avoidance a small window is spread over half a round trip, a larger one over
+// A small window is spread over a quarter of the round trip in the first slow start. In congestion avoidance a small window is spread over half a round trip, a larger one over
 // five sixths.
 func TestPaceOfSmallWindows(t *testing.T) {
 	p := sending100(t, FunctionsRack, "cubic")
 	c := p.host.c
 	for n := range int64(10) {
 		p.together(false, sg{flags: fA, seq: 1, ack: 1 + (n+1)*1460})
-	}
-	if n := c.rec.Flight(); n != 20*1460 || c.PacingRate() != 0 {
-		t.Errorf("%d bytes in flight at a rate of %v, want twenty segments at once", n, c.PacingRate())
 	}
 	for c.rec.Flight() > 0 {
 		p.advance(10 * time.Millisecond)

@@ -41,6 +41,7 @@ type options struct {
 	pcap    string
 	stack   string
 	share   time.Duration
+	between string // with share: the two servers
 }
 
 func main() {
@@ -55,6 +56,7 @@ func main() {
 	flag.StringVar(&o.pcap, "pcap", "", "capture each fetch at the server's end, headers only, into this folder")
 	flag.StringVar(&o.stack, "stack", "rack", "ocaserve's TCP: rack or base")
 	flag.DurationVar(&o.share, "share", 0, "instead, let a long flow of each server share one bottleneck for so long, and tell how fair they are")
+	flag.StringVar(&o.between, "between", "ocaserve:Linux", "with -share: the servers of the two flows")
 	flag.Parse()
 	o.ccs = strings.Split(*ccs, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,8 +20,9 @@ var sharePaths = []cell{
 	{RTT: ms(20), BDPs: 1}, {RTT: ms(20), BDPs: 4}, {RTT: ms(100), BDPs: 1},
 }
 
-// shareAll lets a flow of each server share each bottleneck, and prints what they got. The flows begin one after the
-// other, ocaserve's first in every second repeat; the first of three parts of the time does not count.
+// shareAll lets a flow of each of two servers share each bottleneck, and prints what they got. The flows begin one after
+// the other, the first server's first in every second repeat; the first of three parts of the time does not count. Which
+// two is in o.between: of the same server twice, they tell how even flows can be that are alike.
 func shareAll(ctx context.Context, dir string, o options) error {
 	f, err := os.Create(filepath.Join(dir, "www", strconv.Itoa(shareSize)))
 	if err != nil {
@@ -37,7 +37,8 @@ func shareAll(ctx context.Context, dir string, o options) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("| path | cc | ocaserve Mb/s | Linux Mb/s | Jain's index |\n|---|---|---|---|---|")
+	x, y, _ := strings.Cut(o.between, ":")
+	fmt.Printf("| path | cc | %s, mean Mb/s | %s, mean Mb/s | Jain's index of the means | of each repeat |\n|---|---|---|---|---|---|\n", x, y)
 	for _, c := range sharePaths {
 		if !strings.HasPrefix(c.name(), o.cells) {
 			continue
@@ -51,22 +52,45 @@ func shareAll(ctx context.Context, dir string, o options) error {
 	return nil
 }
 
-// shareCell prints the repeat whose index is the median.
+// shareCell prints the mean of all repeats, in which each server begins as often as the other, and Jain's index of each.
 func (w *world) shareCell(ctx context.Context, c *cell, i int, cc string, o options) error {
-	type pair struct{ ours, linux, jain float64 }
-	var all []pair
+	urls, err := between(o.between, i)
+	if err != nil {
+		return err
+	}
+	var x, y float64
+	var each []string
 	for n := range o.repeats {
-		rates, err := w.shareOnce(ctx, c, n+1, []string{oursURL(i, shareSize), linuxURL(i, shareSize)}, n%2, o.share)
+		rates, err := w.shareOnce(ctx, c, n+1, urls, n%2, o.share)
 		if err != nil {
 			return err
 		}
-		x, y := rates[0], rates[1]
-		all = append(all, pair{x, y, (x + y) * (x + y) / (2 * (x*x + y*y))})
+		x, y = x+rates[0]/float64(o.repeats), y+rates[1]/float64(o.repeats)
+		each = append(each, fmt.Sprintf("%.3f (%.1f : %.1f)", jain(rates[0], rates[1]), rates[0], rates[1]))
 	}
-	slices.SortFunc(all, func(a, b pair) int { return int((a.jain - b.jain) * 1e6) })
-	m := all[len(all)/2]
-	fmt.Printf("| %s | %s | %.1f | %.1f | %.3f (%.3f..%.3f) |\n", strings.TrimSuffix(c.name(), ", 0 KiB"), cc, m.ours, m.linux, m.jain, all[0].jain, all[len(all)-1].jain)
+	fmt.Printf("| %s | %s | %.1f | %.1f | %.3f | %s |\n", strings.TrimSuffix(c.name(), ", 0 KiB"), cc, x, y, jain(x, y), strings.Join(each, ", "))
 	return nil
+}
+
+// jain is Jain's index of fairness of two rates: 1 if they are equal, 1/2 if one has everything.
+func jain(x, y float64) float64 { return (x + y) * (x + y) / (2 * (x*x + y*y)) }
+
+// between returns the URLs of the two flows, for congestion control i.
+func between(servers string, i int) (urls []string, err error) {
+	for name := range strings.SplitSeq(servers, ":") {
+		switch name {
+		case "ocaserve":
+			urls = append(urls, oursURL(i, shareSize))
+		case "Linux":
+			urls = append(urls, linuxURL(i, shareSize))
+		default:
+			return nil, fmt.Errorf("-between %s: use two of ocaserve and Linux, as ocaserve:Linux", servers)
+		}
+	}
+	if len(urls) != 2 {
+		return nil, fmt.Errorf("-between %s: use two servers, as ocaserve:Linux", servers)
+	}
+	return urls, nil
 }
 
 // shareOnce returns what each URL got, in Mb/s, over the last two thirds of d.
