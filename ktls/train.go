@@ -45,7 +45,7 @@ var (
 // couple makes the next records a train, if the interface is to seal several of the same size, and returns how many
 // plaintext bytes it took of the `left` that wait in c; 0: they are single records.
 func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
-	if f.now != ModeNIC {
+	if f.now != ModeNIC || f.w.keys.gcm == nil { // without the engine each record would need a buffer, and be charged for it
 		return 0
 	}
 	k, ramp, before := f.w.keys, &f.ramp, f.ramp.state

@@ -154,6 +154,7 @@ func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	g := e.gather()
 	s.Records.Plain(g, r.number, 0, int(r.from))
 	if g.Len() != int(r.from) {
+		g.Reset()
 		return false
 	}
 	d.posted++

@@ -42,8 +42,13 @@ func ParseRate(s string) (Rate, error) {
 	if err != nil || !ok {
 		return 0, rateError(s)
 	}
-	// A float64 holds every rate up to MaxRate exactly.
-	bytes := math.Ceil(value * float64(unit) / 8)
+	// A float64 holds every rate up to MaxRate exactly, but the product is rounded: 1.07 times 10^12 is above 1.07e12. What
+	// is that near to a whole number was meant to be it.
+	bytes := value * float64(unit) / 8
+	if whole := math.Round(bytes); math.Abs(bytes-whole) <= whole*0x1p-50 {
+		bytes = whole
+	}
+	bytes = math.Ceil(bytes)
 	if bytes > float64(MaxRate) {
 		return 0, fmt.Errorf("rate %q is above %v", s, MaxRate)
 	}

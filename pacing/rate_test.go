@@ -50,6 +50,7 @@ func TestRateJSON(t *testing.T) {
 func FuzzRate(f *testing.F) {
 	f.Add(int64(3_125_000), "25Mbps")
 	f.Add(int64(1), "0.1KiB/s")
+	f.Add(int64(0), "1.07Tbps")
 	f.Add(int64(999_999_999_999_999), "999.999999Tbps")
 	f.Fuzz(func(t *testing.T, n int64, s string) {
 		if r := Rate(n); r >= 0 && r <= MaxRate {

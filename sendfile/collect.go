@@ -122,8 +122,8 @@ func (b *collector) trim(out Sink) {
 	case left > 0:
 		b.keep(stream.Piece{Data: last.Data[left:], Ref: last.Ref})
 		last.Data = last.Data[:left]
-	case left == 0:
-		last.Release()
+	case left == 0: // nothing of the page: its hold moves
+		b.t.rest, b.t.restFresh = *last, b.fresh&(1<<(b.n-1)) != 0
 		*last = stream.Piece{}
 		b.n--
 	default:

@@ -68,6 +68,9 @@ func (g *Gather) Add(p []byte) {
 // Reserve appends n bytes of scratch, as the next piece or to the last one if they lie behind it, and returns them for
 // the caller to fill now. The caller checks Free first; asking for more than is free breaks that contract and panics.
 func (g *Gather) Reserve(n int) []byte {
+	if n == 0 {
+		return nil
+	}
 	at := len(g.scratch)
 	p := g.Scratch(n)
 	if last := len(g.pieces) - 1; last >= g.mark && g.joint == at {

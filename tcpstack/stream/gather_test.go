@@ -32,6 +32,26 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// Neighbours in scratch are one piece; nothing joins what was added by reference.
+func TestReserveJoins(t *testing.T) {
+	var g Gather
+	g.Init(make([]byte, 32), 4)
+	copy(g.Reserve(2), "ab")
+	copy(g.Reserve(3), "cde")
+	g.Add([]byte("page"))
+	g.Reserve(0)
+	copy(g.Reserve(1), "f")
+	copy(g.Reserve(1), "g")
+	if got := string(bytes.Join(g.Pieces(), []byte("|"))); got != "abcde|page|fg" || g.Len() != 11 {
+		t.Fatalf("%s, length %d", got, g.Len())
+	}
+	g.Mark()
+	copy(g.Reserve(1), "h") // another frame
+	if got := string(bytes.Join(g.Pieces(), []byte("|"))); got != "h" || g.Len() != 1 {
+		t.Fatalf("%s, length %d", got, g.Len())
+	}
+}
+
 func TestGatherBeyondScratch(t *testing.T) {
 	var g Gather
 	g.Init(make([]byte, 4), 4)
