@@ -203,14 +203,20 @@ func (f *Framer) begin(typ contentType, n int) *record {
 }
 
 func (f *Framer) end(q Queue, r *record) {
-	f.book.Add(ledger.Records, 1)
-	f.book.Add(ledger.RecordsBytes, r.Len())
 	f.ramp.framed(r.Len())
-	f.wire += uint64(r.Len())
 	if f.now == ModeUser {
 		r.store(f.book)
 	}
-	q.Append(r)
+	f.queue(q, r, 1)
+}
+
+// queue books and queues a span of so many records.
+func (f *Framer) queue(q Queue, s stream.Span, records int) {
+	n := s.Len()
+	f.wire += uint64(n)
+	f.book.Add(ledger.Records, records)
+	f.book.Add(ledger.RecordsBytes, n)
+	q.Append(s)
 }
 
 // control frames a record of one alert or handshake message, which stays as it is for good.

@@ -77,7 +77,7 @@ func (r *record) Plain(g *stream.Gather, _ uint64, from, to int) {
 		g.Add(run)
 		off += len(run)
 	}
-	gatherCopy(g, r.trailer(), from-at-n, to-at-n)
+	gatherCopy(g, r.keys.trailer(typeCCS+contentType(r.bits&3)), from-at-n, to-at-n)
 }
 
 // gatherCopy gathers what p, which may end before to, has of [from, to), by copying it.

@@ -23,8 +23,8 @@ type manyParts struct{ parts []stream.Piece }
 // will be.
 var trailers = [4][1 + tagLen]byte{{byte(typeCCS)}, {byte(typeAlert)}, {byte(typeHandshake)}, {byte(typeData)}}
 
-// trailer is what stands behind the plaintext of r before it is sealed.
-func (r *record) trailer() []byte { return trailers[r.bits&3][1-r.keys.inner:] }
+// trailer is what stands behind the plaintext of a record of that type before it is sealed.
+func (k *keyset) trailer(typ contentType) []byte { return trailers[typ-typeCCS][1-k.inner:] }
 
 // expect says that n parts will be added.
 func (r *record) expect(n int) {

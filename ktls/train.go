@@ -72,11 +72,8 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 	c.load(t, total)
 	f.w.seq += uint64(n)
 	f.data += uint64(n)
-	f.wire += uint64(t.Len())
 	f.book.Add(ledger.PlainFramed, total)
-	f.book.Add(ledger.Records, n)
-	f.book.Add(ledger.RecordsBytes, t.Len())
-	q.Append(t)
+	f.queue(q, t, n)
 	return total
 }
 
@@ -227,9 +224,6 @@ func (t *train) refer(g *stream.Gather, off, end int) {
 	}
 }
 
-// trailer is what stands behind the plaintext of a data record before it is sealed.
-func (k *sealKeys) trailer() []byte { return trailers[typeData-typeCCS][1-k.inner:] }
-
 // takeApart makes records of t, which the CPU seals. What frames in the device refer to stays with t until Release.
 func (t *train) takeApart() {
 	if t.isApart {
@@ -293,7 +287,7 @@ func (t *train) Plain(g *stream.Gather, number uint64, from, to int) {
 	}
 	base := i * int(t.size)
 	t.refer(g, base+max(from-at, 0), base+min(to-at, n))
-	gatherCopy(g, k.trailer(), from-at-n, to-at-n)
+	gatherCopy(g, k.trailer(typeData), from-at-n, to-at-n)
 }
 
 // A car is the plaintext of one record of a train.
