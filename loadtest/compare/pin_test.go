@@ -14,14 +14,7 @@ import (
 // afterwards all may run everywhere again.
 func TestPinning(t *testing.T) {
 	o := small(ktls.ModeNIC)
-	if err := o.setDefaults(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newStage(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
+	s := staged(t, &o)
 	testenv.Need(t, "two processors", s.pin.on(), "there is one")
 	w, err := s.newWorld(t.Context(), o.keys()[0])
 	if err != nil {

@@ -63,18 +63,25 @@ func TestCiphers(t *testing.T) {
 	}
 }
 
+// staged is a stage for o until the test ends.
+func staged(t *testing.T, o *Options) *stage {
+	t.Helper()
+	if err := o.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStage(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
 // TestWrongBytes: a client whose file is another one must not accept what comes.
 func TestWrongBytes(t *testing.T) {
 	for _, m := range []ktls.Mode{ktls.ModeOff, ktls.ModeInline} {
 		o := small(m)
-		if err := o.setDefaults(); err != nil {
-			t.Fatal(err)
-		}
-		s, err := newStage(&o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
+		s := staged(t, &o)
 		s.file[100_000] ^= 1
 		if _, err := s.rounds(t.Context()); err == nil || !strings.Contains(err.Error(), "wrong bytes between") {
 			t.Errorf("%v: one bit of difference: %v", m, err)
