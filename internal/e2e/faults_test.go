@@ -87,6 +87,7 @@ func TestRewrite(t *testing.T) {
 			close(stop)
 			wg.Wait()
 			t.Logf("%d responses whole, %d ended early", whole, early)
+			time.Sleep(revalidate)
 			MustCurl(t, ns, Sum(versions[rounds-1]), "--cacert", s.Cert(), URL("https", IPv4, "f"))
 			if c.whole && whole < clients {
 				t.Errorf("only %d whole responses from %d clients", whole, clients)
@@ -94,6 +95,9 @@ func TestRewrite(t *testing.T) {
 		})
 	}
 }
+
+// revalidate is longer than the server may go on serving a file as it was without a look at the disk (250 ms).
+const revalidate = 300 * time.Millisecond
 
 // endedEarly are curl's exit statuses for a response that was cut off or refused, and 0 for a file that was
 // shorter when it was opened.
