@@ -65,8 +65,8 @@ func TestHLS(t *testing.T) {
 func TestIdle(t *testing.T) {
 	const perConn = 12 << 10
 	// The collector lets the heap grow in proportion to the tables of a cache sized to the machine: some MiB once,
-	// lost among 10,000 connections but not among 600.
-	conns, flags := 600, []string{"--cache", "256MiB"}
+	// lost among 10,000 connections but not among fewer.
+	conns, flags := 2000, []string{"--cache", "256MiB"}
 	if Full() {
 		conns, flags = 10_000, nil
 	}
