@@ -52,6 +52,9 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 		c.snd.deferred = 0
 	}
 	c.reactLoss(now, out, before)
+	if out.LostAgain > 0 && !c.prr.Active() && c.rec.State() == recovery.Recovery {
+		c.enterPRR(out, 0)
+	}
 	if before.echo {
 		c.reactMark(now, out, before)
 	}
@@ -77,10 +80,17 @@ func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
 	withheld := c.withheld(before)
 	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before)})
 	c.ecnReduced()
-	if c.rec.State() == recovery.Recovery { // else a loss probe repaired it all (RFC 8985 section 7.4.2)
+	if c.rec.State() == recovery.Recovery && !c.tailFits(out) { // or a loss probe repaired it all (RFC 8985 section 7.4.2)
 		c.enterPRR(out, withheld)
 	}
 }
+
+// tailFits reports whether a lost tail may be sent again as soon as ssthresh lets it, as RFC 6675 section 5 has it.
+//
+// PRR answers the one segment that a loss probe delivered with one, then with two, and so on: a round trip for each
+// doubling, with nothing else on the path. It does so to spare the path a burst (RFC 9937 section 1), and here pacing
+// spreads what ssthresh allows over a round trip. Where a retransmission is lost too, PRR takes over.
+func (c *Conn) tailFits(out *recovery.Outcome) bool { return out.Tail && c.pace.byCC }
 
 // usedWindow is what a reduction begins with. RFC 5681 equation (4) takes FlightSize, and not the window, for the sake of
 // windows that an application does not use. One that was full is in use, with what the ACKs of this wake-up made room
@@ -150,7 +160,10 @@ func (c *Conn) undo(now mono.Time, out *recovery.Outcome) {
 // The first duplicate ACKs must not grow the window: "The congestion window (cwnd) MUST NOT be changed when
 // these new segments are transmitted" (RFC 3042 section 2). Neither may what arrives in a recovery. Where it turns out
 // that nothing was lost, that the segments were only late, both count with the ACK that tells: reordering must not
-// slow the growth. A model of the path wants each delivery when it happens.
+// slow the growth. A path that is known to reorder has duplicate ACKs all the time, and they are the ACKs that show how
+// fast it delivers and with which delay: there the window grows with each, as in Linux (tcp_may_raise_cwnd).
+//
+// A model of the path wants each delivery when it happens.
 func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 	state := c.rec.State()
 	n, used := out.Delivered, before.pipe
@@ -159,7 +172,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 			used = max(used, c.snd.woke.pipe)
 		}
 		switch {
-		case state == recovery.Disorder && out.Acked == 0:
+		case state == recovery.Disorder && out.Acked == 0 && !c.rec.Reorders():
 			c.snd.deferred += n
 			c.snd.marked += before.marked
 			return

@@ -46,6 +46,7 @@ type Outcome struct {
 	DSACK     stream.Range // bytes that the peer says it received twice (RFC 2883); empty: none
 	Undo      Undo         // an earlier reduction of the window proved needless; comes before Entered
 	ProbeLoss bool         // Entered because a loss probe repaired the only loss (RFC 8985 section 7.4.2)
+	Tail      bool         // Entered because a loss probe told of a lost tail: nothing is in flight
 	Kind      Timer        // which timer Timeout acted on
 	Rate      Rate         // the delivery rate that an ACK measured
 }
@@ -223,6 +224,7 @@ func (s *Sender) detect(now mono.Time, o *Outcome) {
 
 func (s *Sender) enterRecovery(o *Outcome) {
 	o.Entered = s.state != CWR
+	o.Tail = s.probe.end != 0 && s.Pipe() < int64(s.mss) // no SACK tells of a FIN
 	s.move(evLost)
 	s.recover, s.dupEdge = s.next, s.next
 	s.rescued = s.una - 1

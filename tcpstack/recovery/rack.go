@@ -110,9 +110,10 @@ func (v *evidence) delivered(e *burst, end int64, echo mono.Time) {
 	}
 }
 
-// selected is delivered for bytes that were SACKed.
+// selected is delivered for bytes that were SACKed. What arrived sooner after a retransmission than any round trip takes
+// is the original.
 func (v *evidence) selected(e *burst, end int64) {
-	v.resacked = v.resacked || e.xmit > 1
+	v.resacked = v.resacked || e.xmit > 1 && v.now.Sub(e.sent) >= v.minRTT
 	v.delivered(e, end, 0)
 }
 
@@ -322,3 +323,6 @@ func (s *Sender) Detector() Detector {
 	}
 	return DetectorBase
 }
+
+// Reorders reports whether the path has been seen to reorder (RFC 8985 RACK.reordering_seen).
+func (s *Sender) Reorders() bool { return s.rack.seen }
