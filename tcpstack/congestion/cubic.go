@@ -100,7 +100,8 @@ func (c *Cubic) follow(now mono.Time, n int64) {
 // We deviate: that is the cwnd which the round trip began with, and not what the ACKs before this one have made of it.
 // The target is what the window is to be when a window has been acknowledged. With a share of what is left at each ACK
 // it comes 63 % of the way, where the ACKs come in a burst, and on a long path stays 2 % behind the curve. Linux keeps
-// the share for a tick of its clock, to the same end.
+// the share for a tick of its clock, to the same end. A target that runs away from that cwnd moves the window no faster
+// than half of what is delivered, which is what section 4.4 bounds it by.
 func (c *Cubic) step(target, n int64) int64 {
 	if c.rest <= 0 {
 		c.base, c.rest = c.cwnd, c.cwnd
@@ -108,7 +109,7 @@ func (c *Cubic) step(target, n int64) int64 {
 	c.rest -= n
 	hi, lo := bits.Mul64(uint64(target-c.base), uint64(min(n, c.base)))
 	grow, _ := bits.Div64(hi, lo, uint64(c.base))
-	return int64(grow)
+	return min(int64(grow), n/2)
 }
 
 // beginEpoch fixes the curve: K = cbrt((W_max - cwnd_epoch) / C), section 4.2.
