@@ -40,6 +40,11 @@ const (
 	maxCurve  = 1 << 20 // ticks from the plateau that the curve is followed: 17 minutes
 )
 
+// unknownDivisor: where slow start ended without a loss, the curve begins with its plateau, and the window would stay for
+// seconds where a rise of the delay has stopped it. Until a loss shows where the path ends, it grows by a twentieth per
+// round trip. RFC 9438 does not have this, Linux does (bictcp_update).
+const unknownDivisor = 20
+
 // NewCubic makes a controller in slow start.
 func NewCubic(mss int) *Cubic {
 	c := &Cubic{}
@@ -91,7 +96,11 @@ func (c *Cubic) follow(now mono.Time, n int64) {
 	// Section 4.4: the target is the curve one round trip ahead, at least cwnd and at most 1.5 cwnd.
 	target := c.curve(now.Sub(c.epoch) + c.srtt)
 	target = min(max(target, c.cwnd), c.cwnd+c.cwnd/2)
-	c.cwnd = max(min(c.cwnd+c.step(target, n), target), c.wEst) // section 4.3: never below Reno
+	wnd := max(min(c.cwnd+c.step(target, n), target), c.wEst) // section 4.3: never below Reno
+	if c.wMax == 0 {
+		wnd = max(wnd, c.cwnd+n/unknownDivisor)
+	}
+	c.cwnd = wnd
 }
 
 // step is by how much n delivered bytes bring the window nearer to the target: (target - cwnd)/cwnd for each (section
