@@ -48,7 +48,7 @@ func (c *Conn) outputRetransmit(now mono.Time) bool {
 		}
 		room = int64(c.snd.mss)
 	}
-	r, ok := c.rec.Retransmit(room)
+	r, ok := c.rec.Retransmit(room - room%int64(c.snd.mss)) // segments are sent again as they were cut
 	why := c.resendCause()
 	if !ok && c.unsentWithFin() == 0 {
 		r, ok = c.rec.Rescue(int64(c.snd.mss))

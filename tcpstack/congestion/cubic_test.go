@@ -45,6 +45,22 @@ func grown(n int64) (*Cubic, mono.Time) {
 	return c, now
 }
 
+// Where slow start ended without a loss the window grows by a twentieth per round trip; after a loss it follows the curve.
+func TestCubicLooksForTheEnd(t *testing.T) {
+	c, now := NewCubic(mss), mono.Time(time.Hour)
+	c.cwnd, c.ssthresh = 200*mss, 200*mss
+	play(c, now, time.Second, 20*time.Millisecond)
+	if got := c.Window() / mss; got < 200*11 || got > 200*13 { // 1.05^50 = 11.5
+		t.Errorf("%d segments after 50 round trips, of 200", got)
+	}
+	c, now = grown(200 * mss)
+	before := c.Window()
+	play(c, now, 20*time.Millisecond, 20*time.Millisecond)
+	if c.Window() > before+before/30 {
+		t.Errorf("%d bytes a round trip after a loss, of %d", c.Window(), before)
+	}
+}
+
 // RFC 9438 section 4.2: the integers follow W(t) = C*(t-K)^3 + W_max, K = cbrt((W_max-cwnd)/C), within a
 // segment, whatever the window.
 func TestCubicCurve(t *testing.T) {

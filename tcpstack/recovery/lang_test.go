@@ -181,6 +181,7 @@ func describe(o Outcome) string {
 	add(o.Exited, "exited")
 	add(o.Entered, "entered")
 	add(o.ProbeLoss, "probe loss")
+	add(o.Tail, "tail")
 	add(o.PartialAck, "partial")
 	add(o.Duplicate != 0, "duplicate %d", o.Duplicate)
 	add(o.DSACK.To > 0, "dsack %d..%d", o.DSACK.From, o.DSACK.To)

@@ -68,7 +68,7 @@ func (k *rack) stamp(now mono.Time, again bool) mono.Time {
 type evidence struct {
 	now     mono.Time
 	echo    mono.Time     // AckInfo.Echo and the slack
-	minRTT  time.Duration // before this ACK
+	minRTT  time.Duration // what a round trip takes at least, by all before this ACK
 	fack    int64         // before this ACK
 	recover int64
 
@@ -80,11 +80,16 @@ type evidence struct {
 	rexmitted bool      // retransmitted bytes were acknowledged cumulatively
 }
 
-// stampSlack is more than stamp ever adds: what is compared with real times allows for it.
-const stampSlack = time.Microsecond
+const (
+	// stampSlack is more than stamp ever adds: what is compared with real times allows for it.
+	stampSlack = time.Microsecond
+	// minSlack is the part of the smallest round trip by which a later one may be shorter.
+	minSlack = 8
+)
 
 func (s *Sender) gather(now mono.Time, a *AckInfo) evidence {
-	v := evidence{now: now, echo: a.Echo, minRTT: s.rtt.MinRTT() - stampSlack, fack: s.fack, recover: s.recover}
+	least := s.rtt.MinRTT()
+	v := evidence{now: now, echo: a.Echo, minRTT: least - least/minSlack - stampSlack, fack: s.fack, recover: s.recover}
 	if v.echo.IsSet() {
 		v.echo = v.echo.Add(stampSlack)
 	}
@@ -95,6 +100,10 @@ func (s *Sender) gather(now mono.Time, a *AckInfo) evidence {
 //
 // Step 2 leaves out a retransmitted segment "if either condition is met", because its original may be meant:
 // the echoed timestamp is older than the retransmission, or the round trip would be shorter than any.
+//
+// We deviate and hold a round trip to be possible that is an eighth shorter than any so far. Those so far may all have
+// been of segments that stood in a queue, behind others of their burst; a loss probe goes alone. It would be taken for
+// its original, and the tail wait for the time-out.
 //
 // We deviate for SACKed bytes, where echo is not set: an ACK of segments out of order echoes the last one in
 // order (RFC 7323 section 4.3), so that a loss probe that worked would be taken for its original.

@@ -361,6 +361,7 @@ func againstRACK(t *testing.T, ops []byte) {
 	}
 	ack := func(a AckInfo) {
 		before := s.rtt.MinRTT()
+		before -= before / minSlack
 		o := s.Ack(now, a)
 		una := m.una
 		lost, again := m.ack(now, &s, a, &o, before)

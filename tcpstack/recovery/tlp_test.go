@@ -60,11 +60,31 @@ func TestTLPTailLoss(t *testing.T) {
 	x.wantState(Open)
 	x.wantDeadline(TimerRTO, x.s.RTO()) // "the sender MUST re-arm the RTO timer"
 	x.advance(100 * ms)
-	x.ack(3000, sack(5000, 6000), "sacked 1000, lost 2000, entered")
+	x.ack(3000, sack(5000, 6000), "sacked 1000, lost 2000, entered, tail")
 	x.lost(64_000, 3000, 5000)
 	x.advance(100 * ms)
 	x.ack(6000, nil, "acked 3000, delivered 2000, exited")
 	x.wantIdle()
+}
+
+// A probe goes alone and may come back sooner than any segment of a burst: it is still the probe that arrived.
+func TestTLPFasterThanAnyBefore(t *testing.T) {
+	for _, c := range []struct {
+		rtt  time.Duration
+		want string
+	}{
+		{95 * ms, "sacked 1000, lost 2000, entered, tail"},
+		{80 * ms, "sacked 1000"}, // the original
+	} {
+		x := fast(t)
+		x.send(6000)
+		x.advance(100 * ms)
+		x.ack(3000, nil, "acked 3000, rtt 100ms")
+		x.timeout(200*ms, "probe")
+		x.probe(0, 5000, 6000)
+		x.advance(c.rtt)
+		x.ack(3000, sack(5000, 6000), c.want)
+	}
 }
 
 // RFC 8985 section 7.3: unsent data is the better probe.
@@ -74,7 +94,7 @@ func TestTLPNewData(t *testing.T) {
 	x.timeout(200*ms, "probe")
 	x.probe(5000, 3000, 4000)
 	x.advance(100 * ms)
-	x.ack(0, sack(3000, 4000), "sacked 1000, lost 3000, entered, rtt 100ms")
+	x.ack(0, sack(3000, 4000), "sacked 1000, lost 3000, entered, tail, rtt 100ms")
 	x.lost(64_000, 0, 3000)
 	x.advance(100 * ms)
 	x.ack(4000, nil, "acked 4000, delivered 3000, exited")

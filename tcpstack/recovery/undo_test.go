@@ -58,6 +58,29 @@ func TestEifelNoProof(t *testing.T) {
 	})
 }
 
+// A second segment that was sent again arrives too, sooner than what was sent again can have: its SACK disproves nothing,
+// and the ACK of the first one is proof. A round trip later it would be the copy's.
+func TestEifelBesideSACKedOriginal(t *testing.T) {
+	for _, c := range []struct {
+		after        time.Duration
+		second, both string
+	}{
+		{20 * ms, "sacked 1000", "acked 6000, delivered 1000, undo Recovery by eifel, exited"},
+		{100 * ms, "sacked 1000, lost 1000, again 1000", "acked 6000, delivered 1000, exited"},
+	} {
+		x := doubting(t, DetectorRACK)
+		sent := x.now
+		x.send(6000)
+		x.advance(100 * ms)
+		x.ack(0, sack(1000, 2000, 3000, 6000), "sacked 4000, lost 2000, entered, rtt 100ms")
+		x.lost(64_000, 0, 1000)
+		x.lost(64_000, 2000, 3000)
+		x.advance(c.after)
+		x.ack(0, sack(1000, 6000), c.second)
+		x.ackInfo(AckInfo{Ack: 6000, Echo: sent}, c.both)
+	}
+}
+
 // RFC 2883 section 4 and RFC 3708: the retransmission comes back as a D-SACK, before the recovery is over
 // or after.
 func TestDSACKUndo(t *testing.T) {
