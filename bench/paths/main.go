@@ -87,7 +87,11 @@ func run(ctx context.Context, o options) error {
 	if o.share > 0 {
 		return shareAll(ctx, dir, o)
 	}
-	results, err := measureAll(ctx, dir, selectCells(o), o)
+	cells := selectCells(o)
+	if len(cells) == 0 {
+		return fmt.Errorf("no cell's name begins with one of %q; they are like %q", o.cells, allCells()[0].name())
+	}
+	results, err := measureAll(ctx, dir, cells, o)
 	if err != nil {
 		return err
 	}
