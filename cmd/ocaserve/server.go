@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -188,6 +189,7 @@ func (s *server) start(life context.Context) (<-chan error, error) {
 	if err := s.startTrace(); err != nil {
 		return failed, err
 	}
+	s.makeProcessors()
 	for _, st := range []*tcpstack.Stack{s.stack, s.clients} {
 		if st == nil {
 			continue
@@ -206,6 +208,20 @@ func (s *server) start(life context.Context) (<-chan error, error) {
 		s.closers = append(s.closers, s.relay.Close)
 	}
 	return failed, err
+}
+
+// makeProcessors gives the Go scheduler one more processor for each thread that waits in the kernel: those of shards, and
+// of the adapter. Such a thread keeps its processor while it waits, until the scheduler's monitor takes it away, and that
+// sleeps for up to 10 ms where little goes on. With none to spare, each look at the disk made a first byte so much later.
+func (s *server) makeProcessors() {
+	threads := s.opts.link.Shards
+	if s.link.nic != nil {
+		threads *= 2
+	}
+	if s.clients != nil {
+		threads += s.opts.link.Shards
+	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + threads)
 }
 
 // reload reads the certificates again and reopens the access log; what fails stays as it was.
