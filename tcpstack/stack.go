@@ -164,6 +164,9 @@ func (st *Stack) Shards() []*Shard { return st.shards }
 
 // Run runs every shard until ctx ends or a link fails. Connections still open then are reset. It is called
 // once.
+//
+// Each shard has a thread of its own, which keeps a processor of the Go scheduler while it waits in the kernel. A program
+// whose handlers give work to goroutines should leave some for them: runtime.GOMAXPROCS above the number of shards.
 func (st *Stack) Run(ctx context.Context) error {
 	defer close(st.stopped)
 	ctx, cancel := context.WithCancel(ctx)
