@@ -48,6 +48,17 @@ func (c *cutter) parts(n int) (parts int) {
 	return parts
 }
 
+// together is how many bytes the next n pieces hold that are not empty.
+func (c *cutter) together(n int) (bytes int) {
+	for at, off := c.at, c.off; n > 0 && at < len(c.pieces); at, off = at+1, 0 {
+		if size := len(c.pieces[at].Data) - off; size > 0 {
+			bytes += size
+			n--
+		}
+	}
+	return bytes
+}
+
 // release drops the holds that were not given away.
 func (c *cutter) release() {
 	for ; c.at < len(c.pieces); c.at, c.off = c.at+1, 0 {

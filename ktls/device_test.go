@@ -84,20 +84,22 @@ func (n *softNIC) transmit(g *stream.Gather) []byte {
 	var wire []byte
 	for _, s := range g.Sealings() {
 		for i := range s.Count {
-			number, from, to := s.Record(i)
-			one := stream.Sealing{Records: s.Records, Context: s.Context, Number: number, Count: 1, Len: s.Len, From: from, To: to}
-			wire = append(wire, n.seal(one, frame[len(wire):len(wire)+one.Size()])...)
+			one := s
+			one.Number, one.From, one.To = s.Record(i)
+			one.Count = 1
+			sealed, used := n.seal(one, frame)
+			wire, frame = append(wire, sealed...), frame[used:]
 		}
 		g.Book.Add(ledger.SealedNIC, s.Size())
 	}
-	if len(wire) != len(frame) {
-		n.t.Errorf("a frame of %d bytes has %d sealed and unsealed ones", len(frame), len(frame)-len(wire))
+	if len(frame) != 0 || len(wire) != g.Len() {
+		n.t.Errorf("a frame of %d bytes: %d are sealed, %d of plaintext are left", g.Len(), len(wire), len(frame))
 	}
 	return wire
 }
 
-// seal returns the sealed bytes of s, of which plain is the image in the frame.
-func (n *softNIC) seal(s stream.Sealing, plain []byte) []byte {
+// seal returns the sealed bytes of s, of which plain begins with the plaintext, and how long that is.
+func (n *softNIC) seal(s stream.Sealing, plain []byte) (sealed []byte, used int) {
 	c := n.contexts[s.Context]
 	if c == nil {
 		n.t.Fatalf("record %d is left to context %d, which does not exist", s.Number, s.Context)
@@ -106,25 +108,32 @@ func (n *softNIC) seal(s stream.Sealing, plain []byte) []byte {
 		n.t.Errorf("record %d is left to a context that begins at %d", s.Number, c.first)
 	}
 	var g stream.Gather
-	g.Init(make([]byte, maxOverhead+1), 8)
+	g.Init(nil, 8)
 	s.Records.Plain(&g, s.Number, 0, s.Len)
-	image := bytes.Join(g.Pieces(), nil)
-	if !bytes.Equal(image[s.From:s.To], plain) {
-		n.t.Errorf("record %d: the frame differs from the image in [%d,%d)", s.Number, s.From, s.To)
+	whole := bytes.Join(g.Pieces(), nil)
+	g.Reset()
+	s.Records.Plain(&g, s.Number, s.From, s.To)
+	part := bytes.Join(g.Pieces(), nil)
+	if !bytes.HasPrefix(plain, part) {
+		n.t.Errorf("record %d: the frame differs from what the record says of [%d,%d)", s.Number, s.From, s.To)
 	}
-	return c.seal(image, s.Number)[s.From:s.To]
+	sealed = c.seal(whole, s.Type, s.Number)
+	if len(sealed) != s.Len {
+		n.t.Fatalf("record %d has %d bytes, %d were declared", s.Number, len(sealed), s.Len)
+	}
+	return sealed[s.From:s.To], len(part)
 }
 
-// seal seals a whole record, with nothing of this package's own.
-func (c *softContext) seal(image []byte, seq uint64) []byte {
-	nonce, at := c.iv, 5
+// seal makes a whole record, with nothing of this package's own.
+func (c *softContext) seal(plain []byte, typ uint8, seq uint64) []byte {
+	nonce := c.iv
 	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^seq)
-	aad := image[:5]
 	if c.version == 0x0303 {
-		at = 13
-		aad = binary.BigEndian.AppendUint64(nil, seq)
-		aad = append(aad, image[0], 3, 3)
-		aad = binary.BigEndian.AppendUint16(aad, uint16(len(image)-at-16))
+		aad := append(binary.BigEndian.AppendUint64(nil, seq), typ, 3, 3)
+		aad = binary.BigEndian.AppendUint16(aad, uint16(len(plain)))
+		head := binary.BigEndian.AppendUint16([]byte{typ, 3, 3}, uint16(8+len(plain)+16))
+		return c.aead.Seal(binary.BigEndian.AppendUint64(head, seq), nonce[:], plain, aad)
 	}
-	return c.aead.Seal(image[:at:at], nonce[:], image[at:len(image)-16], aad)
+	head := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(plain)+1+16))
+	return c.aead.Seal(head, nonce[:], append(plain[:len(plain):len(plain)], typ), head)
 }

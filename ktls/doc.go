@@ -9,10 +9,11 @@
 //     per record. Header, record number, key, inner type and trailer length are settled here, once, for every
 //     [Mode]; the modes differ in who seals, and when:
 //     off queues the pages themselves; user seals at once into a buffer; inline seals while the record is gathered
-//     for transmission, into the link's scratch, and keeps pages and a tag; nic leaves that to the interface.
+//     for transmission, into the link's scratch, and keeps pages and a tag; nic leaves that to the interface, and with
+//     it header, inner type and tag: what is gathered is the plaintext, and a note of what to make of it.
 //  4. The send queue gathers any part of a record, as often as it likes, and releases it when acknowledged.
 //     Bytes are made again on each gather, from the keystream at their place (seal.go), or referred to unsealed
-//     with a note for the device (nic.go).
+//     with a note for the device (nic.go; train.go for records in a row).
 //  5. Between two records a connection may move from the interface to the CPU and back (switch.go).
 //  6. Opener.Open decrypts one received record in place, and says by an [Event] what the peer wants;
 //     [Framer.Answer] does it (KeyUpdate, no_renegotiation, close_notify).

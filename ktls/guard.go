@@ -15,6 +15,17 @@ type guard struct {
 	holes []uint64 // numbers below next that are not sealed yet
 }
 
+// claimRow is claim for n numbers from seq on.
+func (g *guard) claimRow(seq uint64, n int) {
+	if seq == g.next {
+		g.next += uint64(n)
+		return
+	}
+	for i := range uint64(n) {
+		g.claim(seq + i)
+	}
+}
+
 // claim marks seq as sealed, and panics if it already is.
 func (g *guard) claim(seq uint64) {
 	if seq == g.next {

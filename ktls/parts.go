@@ -19,12 +19,8 @@ type plaintext interface {
 // manyParts is the plaintext of a record in more than two parts. It stays with its record when that is pooled.
 type manyParts struct{ parts []stream.Piece }
 
-// trailers are what stands behind the plaintext of each content type: the inner type, and zeros where the tag
-// will be.
-var trailers = [4][1 + tagLen]byte{{byte(typeCCS)}, {byte(typeAlert)}, {byte(typeHandshake)}, {byte(typeData)}}
-
-// trailer is what stands behind the plaintext of a record of that type before it is sealed.
-func (k *keyset) trailer(typ contentType) []byte { return trailers[typ-typeCCS][1-k.inner:] }
+// innerTypes are what stands behind the plaintext of each content type in TLS 1.3.
+var innerTypes = [4]byte{byte(typeCCS), byte(typeAlert), byte(typeHandshake), byte(typeData)}
 
 // expect says that n parts will be added.
 func (r *record) expect(n int) {
@@ -78,7 +74,8 @@ func (r *record) part(i int) stream.Piece {
 func (r *record) run(off, end int) []byte {
 	n := r.plain()
 	if off >= n {
-		return trailers[r.bits&3][:1]
+		i := r.typ() - typeCCS
+		return innerTypes[i : i+1]
 	}
 	end = min(end, n)
 	if r.has(flagMany) {

@@ -114,6 +114,47 @@ func (r *ramp) size(n, over int) int {
 	return r.aligned(int(r.segs), over)
 }
 
+// row takes the next records that are all of one size but for the last, which may be shorter: n of them, `most` at most.
+// left bytes are waiting, of which the records must lie in the first `near`. A record adds over bytes to its plaintext.
+func (r *ramp) row(left, near, most, over int) (n, size, last int) {
+	if size = r.steady(over); size > 0 {
+		return r.steadyRow(left, near, most, over, size)
+	}
+	for total := 0; n < most && total < left; n++ {
+		before := r.state
+		next := r.next(left-total, over)
+		if n == 0 {
+			size = next
+		}
+		if next > size || total+next > near {
+			r.state = before
+			break
+		}
+		r.framed(next + over)
+		last, total = next, total+next
+		if next < size {
+			return n + 1, size, last
+		}
+	}
+	return n, size, last
+}
+
+// steadyRow is row in full flow, by arithmetic: records are of that size as long as more than Large bytes wait.
+func (r *ramp) steadyRow(left, near, most, over, size int) (n, _, last int) {
+	if left > r.policy.Large {
+		n = (left - r.policy.Large + size - 1) / size
+	}
+	n, last = min(n, near/size, most), size
+	if rest := left - n*size; n < most && rest > 0 && rest <= size && n*size+rest <= near {
+		n, last = n+1, rest
+	}
+	if n > 0 {
+		r.state.sent += int64((n-1)*size + last)
+		r.framed(last + over)
+	}
+	return n, size, last
+}
+
 // steady is the plaintext of every record from here on, in full flow: they are all alike if they begin and end with a
 // segment. 0: they may differ.
 func (r *ramp) steady(over int) int {

@@ -47,6 +47,8 @@ func (r *record) has(flag uint8) bool { return r.bits&flag != 0 }
 
 func (r *record) seq() uint64 { return binary.BigEndian.Uint64(r.head[headerLen:]) }
 
+func (r *record) typ() contentType { return typeCCS + contentType(r.bits&3) }
+
 // Len implements stream.Span: bytes on the wire.
 func (r *record) Len() int { return headerLen + int(r.head[3])<<8 + int(r.head[4]) }
 

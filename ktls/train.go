@@ -1,36 +1,42 @@
 package ktls
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
 
-// maxTrain is the most records in a train: together they fill a superframe.
-const maxTrain = 4
+const (
+	// maxTrain is the most records in a train, several superframes' worth.
+	maxTrain = 16
+	// trainParts is the most parts that their plaintext lies in.
+	trainParts = 4
+)
 
-// A train is a few data records in a row, framed for an interface that seals and queued as one span, so that framing,
-// gathering and releasing them costs once what a single record costs each time. Until the acknowledgment nothing is
-// kept of them but this struct and the holds on two runs of plaintext. Should the CPU have to seal any of it, the train
-// is taken apart into records, and stays so.
+// A train is data records in a row, framed for an interface that seals and queued as one span, so that framing,
+// gathering and releasing them costs once what a single record costs each time. All but the last are of one size. The
+// interface makes headers and tags, so that their plaintext is gathered as it lies, across records. Until the
+// acknowledgment nothing is kept of them but this struct and the holds on the parts. Should the CPU have to seal any of
+// it, the train is taken apart into records, and stays so.
 //
-// What is asked of a train before and after it is gathered is in its first cache line.
+// What is asked of a train before and after it is gathered is in its first cache line, with the first three parts.
 type train struct {
 	keys    *sealKeys
 	seq     uint64 // of the first record
 	size    uint16 // plaintext of each record but the last
 	last    uint16 // of that
+	claimed uint16 // a bit for each record that the guard has let pass
 	n       uint8  // records
-	claimed uint8  // a bit for each record that the guard has let pass
 	isApart bool
-	len0    int32 // of data[0]; data[1] is the rest
-	ref     [2]stream.Ref
-	data    [2]*byte
+	ends    [trainParts]int32 // of the parts, in the plaintext of all records
+	data    [trainParts]*byte
+	ref     [trainParts]stream.Ref
 
 	apart   *[maxTrain]*record // once it is apart; the array stays with a train that is pooled
 	digests [maxTrain]digest   // with -tags ocaserve_debug only
-	_       [32]byte           // an allocation of two cache lines begins with one
+	_       [48]byte           // an allocation of three cache lines begins with one
 }
 
 // trainSize is what a train costs beside its pieces.
@@ -48,27 +54,19 @@ func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
 	if f.now != ModeNIC || f.w.keys.gcm == nil { // without the engine each record would need a buffer, and be charged for it
 		return 0
 	}
-	k, ramp, before := f.w.keys, &f.ramp, f.ramp.state
-	over := k.wireLen(0)
-	size, n := ramp.next(left, over), 1
-	ramp.framed(size + over)
-	last := size
-	for total = size; n < maxTrain && last == size && total < left && f.w.seq+uint64(n)+1 < f.limit; n++ {
-		now := ramp.state
-		next := ramp.next(left-total, over)
-		if next > size {
-			ramp.state = now
-			break
-		}
-		ramp.framed(next + over)
-		last, total = next, total+next
+	k, before := f.w.keys, f.ramp.state
+	most := maxTrain
+	if room := f.limit - f.w.seq - 1; room < maxTrain {
+		most = int(room)
 	}
-	if n == 1 || c.parts(total) > len(train{}.data) {
-		ramp.state = before
+	n, size, last := f.ramp.row(left, min(left, c.together(trainParts)), most, k.wireLen(0))
+	if n < 2 {
+		f.ramp.state = before
 		return 0
 	}
 	t := f.pool.train()
 	t.init(k, f.w.seq, n, size, last)
+	total = t.total()
 	c.load(t, total)
 	f.w.seq += uint64(n)
 	f.data += uint64(n)
@@ -84,14 +82,12 @@ func (t *train) init(k *sealKeys, seq uint64, n, size, last int) {
 	k.records++ // the train counts as one: it is released as one
 }
 
-// load gives the next n bytes, which lie in two parts at most, to t.
+// load gives the next n bytes, which lie in as many parts as a train has at most, to t.
 func (c *cutter) load(t *train, n int) {
-	for i := 0; n > 0; i++ {
-		p := c.take(n)
-		t.data[i], t.ref[i] = unsafe.SliceData(p.Data), p.Ref
-		if n -= len(p.Data); i == 0 {
-			t.len0 = int32(len(p.Data))
-		}
+	for i, at := 0, 0; at < n; i++ {
+		p := c.take(n - at)
+		at += len(p.Data)
+		t.data[i], t.ref[i], t.ends[i] = unsafe.SliceData(p.Data), p.Ref, int32(at)
 	}
 }
 
@@ -108,11 +104,15 @@ func (t *train) total() int { return (int(t.n)-1)*int(t.size) + int(t.last) }
 
 // run returns the bytes of the plaintext of all records from off on that lie together, up to end.
 func (t *train) run(off, end int) []byte {
-	if n := int(t.len0); off < n {
-		return unsafe.Slice(t.data[0], n)[off:min(end, n)]
-	} else {
-		return unsafe.Slice(t.data[1], end-n)[off-n:]
+	at := 0
+	for i := range t.ends {
+		next := int(t.ends[i])
+		if off < next {
+			return unsafe.Slice(t.data[i], next-at)[off-at : min(end, next)-at]
+		}
+		at = next
 	}
+	panic("ktls: invariant broken: a train is longer than its parts")
 }
 
 // Len implements stream.Span.
@@ -120,7 +120,12 @@ func (t *train) Len() int { return t.total() + int(t.n)*t.keys.wireLen(0) }
 
 // Charge implements stream.Charger: pins on pages. Records of a train that was taken apart come on top; it is rare.
 func (t *train) Charge() int {
-	return trainSize + chargePart(t.ref[0], int(t.len0)) + chargePart(t.ref[1], t.total()-int(t.len0))
+	n, at, total := trainSize, 0, t.total()
+	for i := 0; at < total; i++ {
+		n += chargePart(t.ref[i], int(t.ends[i])-at)
+		at = int(t.ends[i])
+	}
+	return n
 }
 
 // Offload implements stream.Offloader.
@@ -136,70 +141,60 @@ func (t *train) Gather(g *stream.Gather, from, to int) {
 		t.gatherSealed(g, from, to)
 		return
 	}
-	same := int(t.n) // records of one length
-	if t.last != t.size {
-		same--
-	}
-	edge := same * t.keys.wireLen(int(t.size))
-	if from < edge {
-		t.leave(g, 0, from, min(to, edge))
-	}
-	if to > edge {
-		t.leave(g, same, max(from-edge, 0), to-edge)
-	}
-}
-
-// leave gathers bytes [from, to), counted from the beginning of record i, for the device to seal. They are of records
-// of one length.
-func (t *train) leave(g *stream.Gather, i, from, to int) {
-	k, n := t.keys, t.plain(i)
-	length := k.wireLen(n)
-	if skip := from / length; skip > 0 {
-		i, from, to = i+skip, from-skip*length, to-skip*length
-	}
-	count := (to-1)/length + 1
-	s := g.Unsealed(to - from)
-	s.Records, s.Context, s.Number = t, k.lease.id, t.seq+uint64(i)
-	s.Count, s.Len, s.From, s.To = count, length, from, to-(count-1)*length
+	k, size := t.keys, int(t.size)
+	length, at := k.wireLen(size), k.prefixLen()
+	i, j := from/length, (to-1)/length
+	from, to = from-i*length, to-j*length
+	t.claim(i, j+1-i)
 	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))
-	k.advance(s.Number+uint64(count-1), s.To)
-	for j := range count {
-		t.claim(i + j)
-		if seq, from, to := s.Record(j); to-from < length {
-			t.Plain(g, seq, from, to)
-		} else {
-			t.gatherWhole(g, i+j, n)
+	k.advance(t.seq+uint64(j), to)
+	off, end := i*size+min(max(from-at, 0), t.plain(i)), j*size+min(max(to-at, 0), t.plain(j))
+	if j == int(t.n)-1 && t.last != t.size { // the last record is a run by itself
+		if i < j {
+			t.leave(g, i, j-i, length, from, length)
+			i, from = j, 0
 		}
+		length = k.wireLen(int(t.last))
+	}
+	t.leave(g, i, j+1-i, length, from, to)
+	t.refer(g, off, end)
+}
+
+// leave declares n records of one length, from record i on, for the device to make and seal: from byte `from` of the
+// first to byte `to` of the last.
+func (t *train) leave(g *stream.Gather, i, n, length, from, to int) {
+	s := g.Unsealed((n-1)*length + to - from)
+	s.Records, s.Context, s.Number = t, t.keys.lease.id, t.seq+uint64(i)
+	s.Count, s.Len, s.From, s.To, s.Type = n, length, from, to, uint8(typeData)
+}
+
+// claim lets the n records from record i on pass the guard, before the device seals any of them for the first time.
+func (t *train) claim(i, n int) {
+	g := &t.keys.guard
+	wanted := uint16(1<<n-1) << i
+	fresh := wanted &^ t.claimed
+	t.claimed |= wanted
+	t.keys.pool.stats.Offloaded += uint64(bits.OnesCount16(fresh))
+	for left := fresh; left != 0; { // one row, but where records were gathered out of order
+		first := bits.TrailingZeros16(left)
+		row := bits.TrailingZeros16(^(left >> first))
+		g.claimRow(t.seq+uint64(first), row)
+		left &^= uint16(1<<row-1) << first
+	}
+	if digesting {
+		t.digest(fresh, wanted)
 	}
 }
 
-// claim lets record i pass the guard before the device seals any of it for the first time.
-func (t *train) claim(i int) {
-	k, seq := t.keys, t.seq+uint64(i)
-	first := t.claimed&(1<<i) == 0
-	if first {
-		k.guard.claim(seq)
-		t.claimed |= 1 << i
-		k.pool.stats.Offloaded++
-	}
-	switch {
-	case !digesting:
-	case first:
-		t.digests[i].take(t.car(i))
-	default:
-		t.digests[i].check(t.car(i), seq)
-	}
-}
-
-// gatherWhole is Plain for all of record i, which has n bytes of plaintext.
-func (t *train) gatherWhole(g *stream.Gather, i, n int) {
-	k := t.keys
-	k.putPrefix(g.Reserve(k.prefixLen()), typeData, t.seq+uint64(i), n)
-	t.refer(g, i*int(t.size), i*int(t.size)+n)
-	behind := g.Reserve(int(k.inner) + tagLen)
-	clear(behind)
-	if k.inner > 0 {
-		behind[0] = byte(typeData)
+// digest remembers the plaintext of the fresh records, and holds that of the others of all against what it was.
+func (t *train) digest(fresh, all uint16) {
+	for i := range int(t.n) {
+		switch bit := uint16(1) << i; {
+		case fresh&bit != 0:
+			t.digests[i].take(t.car(i))
+		case all&bit != 0:
+			t.digests[i].check(t.car(i), t.seq+uint64(i))
+		}
 	}
 }
 
@@ -232,14 +227,14 @@ func (t *train) takeApart() {
 	if t.isApart = true; t.apart == nil {
 		t.apart = new([maxTrain]*record)
 	}
-	parts := [2]stream.Piece{{Data: t.run(0, t.total()), Ref: t.ref[0]}}
-	if n := int(t.len0); n < t.total() {
-		parts[1] = stream.Piece{Data: t.run(n, t.total()), Ref: t.ref[1]}
+	var parts [trainParts]stream.Piece
+	n, total := 0, t.total()
+	for at := 0; at < total; n++ {
+		parts[n] = stream.Piece{Data: t.run(at, total), Ref: t.ref[n]}
+		parts[n].Retain()
+		at = int(t.ends[n])
 	}
-	for _, p := range parts {
-		p.Retain()
-	}
-	c := cutter{pieces: parts[:]}
+	c := cutter{pieces: parts[:n]}
 	for i := range int(t.n) {
 		r := t.keys.pool.record()
 		r.init(t.keys, t.seq+uint64(i), typeData, t.plain(i))
@@ -265,8 +260,11 @@ func (t *train) Release() {
 		}
 		t.isApart = false
 	}
-	for i, ref := range t.ref {
-		if ref != nil {
+	for i := range t.data {
+		if t.data[i] == nil {
+			break
+		}
+		if ref := t.ref[i]; ref != nil {
 			ref.Release()
 		}
 		t.data[i], t.ref[i] = nil, nil
@@ -276,18 +274,11 @@ func (t *train) Release() {
 	k.gone(t.seq + uint64(t.n) - 1)
 }
 
-// Plain implements stream.Records, by reference to the pages, as record.Plain.
+// Plain implements stream.Records, by reference to the pages.
 func (t *train) Plain(g *stream.Gather, number uint64, from, to int) {
-	k, i := t.keys, int(number-t.seq)
-	at, n := k.prefixLen(), t.plain(i)
-	if from < at {
-		var head [maxPrefix]byte
-		k.putPrefix(head[:], typeData, number, n)
-		gatherCopy(g, head[:at], from, to)
-	}
-	base := i * int(t.size)
-	t.refer(g, base+max(from-at, 0), base+min(to-at, n))
-	gatherCopy(g, k.trailer(typeData), from-at-n, to-at-n)
+	i, at := int(number-t.seq), t.keys.prefixLen()
+	base, n := i*int(t.size), t.plain(i)
+	t.refer(g, base+min(max(from-at, 0), n), base+min(max(to-at, 0), n))
 }
 
 // A car is the plaintext of one record of a train.

@@ -3,6 +3,7 @@ package ktls
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"ocaserve/ktls/offload"
@@ -16,40 +17,78 @@ func longBody(t *testing.T, n int) (body []byte, wire []byte) {
 }
 
 // newLoaded is a sender in mode nic with a body queued, of which the plaintext lies in pieces of 20,000 bytes.
-func newLoaded(t *testing.T, body, wire []byte) *sender {
+func newLoaded(t *testing.T, body, wire []byte) *sender { return newLoadedBy(t, body, wire, 20_000) }
+
+func newLoadedBy(t *testing.T, body, wire []byte, piece int) *sender {
 	s := newSender(t, AES128GCM, ModeNIC, RecordPolicy{SmallBytes: -1, Large: 4000})
 	s.want = wire
 	var cuts []int
 	for left := len(body); left > 0; left -= cuts[len(cuts)-1] {
-		cuts = append(cuts, min(left, 20_000))
+		cuts = append(cuts, min(left, piece))
 	}
 	s.do(act{data: body, cuts: cuts})
 	return s
 }
 
-// What goes to the interface is coupled by fours, where the plaintext lies in two parts at most; a short record may
-// end a train, and a single one is none.
+// What goes to the interface is coupled by sixteens, or as many records as lie in four parts; a short record may end a
+// train, and a single one is none.
 func TestTrains(t *testing.T) {
-	body, wire := longBody(t, 49_000) // 12 records and a quarter
-	s := newLoaded(t, body, wire)
-	var got []int
-	for _, span := range s.q.spans {
-		if tr, ok := span.(*train); ok {
-			got = append(got, int(tr.n))
-		} else {
-			got = append(got, 1)
+	body, wire := longBody(t, 101_000) // 25 records and a quarter
+	for piece, want := range map[int][]int{20_000: {16, 10}, 7000: {7, 7, 7, 5}, 1500: append(slices.Repeat([]int{1}, 24), 2)} {
+		s := newLoadedBy(t, body, wire, piece)
+		var got []int
+		for _, span := range s.q.spans {
+			if tr, ok := span.(*train); ok {
+				got = append(got, int(tr.n))
+			} else {
+				got = append(got, 1)
+			}
+		}
+		wantLens(t, got, want...)
+		if n := s.book.Sum(ledger.Records); n != 26 {
+			t.Errorf("%d records booked, want 26", n)
+		}
+		s.frame(0, s.end())
+		s.ack(s.end())
+		if st := s.f.pool.Stats(); st.Offloaded != 26 || st.Records != 0 {
+			t.Errorf("%+v", st)
+		}
+		s.finish()
+	}
+}
+
+// In full flow records are cut by arithmetic: as they are one by one, wherever the end of what waits is near.
+func TestRow(t *testing.T) {
+	const over = 22
+	for _, large := range []int{maxPlaintext, 15_906, 15_907, 8000} {
+		r := ramp{policy: RecordPolicy{SmallBytes: -1, Large: large}.withDefaults()}
+		r.setSegment(1448, 44*1448, over)
+		size := r.steady(over)
+		if size == 0 {
+			t.Fatalf("records of %d bytes are not steady", large)
+		}
+		for left := 1; left < 20*size; left += 1 + left%97 {
+			for _, near := range []int{left, left / 2, min(left, 3*size)} {
+				byOne, row := r, r
+				n, last, total := 0, size, 0
+				for n < maxTrain && total < left {
+					before := byOne.state
+					next := byOne.next(left-total, over)
+					if next > size || total+next > near {
+						byOne.state = before
+						break
+					}
+					byOne.framed(next + over)
+					n, last, total = n+1, next, total+next
+				}
+				gotN, gotSize, gotLast := row.row(left, near, maxTrain, over)
+				if gotN != n || n > 0 && (gotSize != size || gotLast != last || row.state != byOne.state) {
+					t.Fatalf("large %d, %d bytes wait, %d near: %d of %d, last %d; one by one %d of %d, last %d",
+						large, left, near, gotN, gotSize, gotLast, n, size, last)
+				}
+			}
 		}
 	}
-	wantLens(t, got, 4, 4, 4, 1)
-	if n := s.book.Sum(ledger.Records); n != 13 {
-		t.Errorf("%d records booked, want 13", n)
-	}
-	s.frame(0, s.end())
-	s.ack(s.end())
-	if st := s.f.pool.Stats(); st.Offloaded != 13 || st.Records != 0 {
-		t.Errorf("%+v", st)
-	}
-	s.finish()
 }
 
 // Whoever seals a train, and wherever the device loses its context in it, the wire bytes are the same, also of what

@@ -63,7 +63,7 @@ func (n *nic) charge(now mono.Time, d *desc) mono.Time {
 	if until != 0 || d.op == opNop {
 		return until
 	}
-	bytes := len(d.data) + d.payload
+	bytes := len(d.data) + d.fetch
 	f.bus.take(now, busBytes(bytes))
 	f.dram.take(now, dramBytes(bytes))
 	if d.op == opFrame {

@@ -20,7 +20,9 @@ type context struct {
 	asked  uint64    // Device.flushed when its health was last asked, plus 1
 	lost   bool      // a frame for it could not be sealed: no more records, please
 	dying  bool      // DelContext was called
-	least  int32     // wire bytes of the shortest record
+	before uint8     // wire bytes of a record before its plaintext
+	behind uint8     // and behind it: inner content type, tag
+	least  int32     // wire bytes of the shortest record: those two
 
 	// Driver, now and then.
 	generation uint64
@@ -31,7 +33,8 @@ type context struct {
 	// Both.
 	_         [2*cacheLine - 88]byte // processors fetch lines in pairs
 	version   uint16
-	prefixLen int
+	prefixLen int // header and explicit nonce
+	inner     int // bytes of inner content type
 	iv        [nonceLen]byte
 	key       sealKey
 	raw       [32]byte // the key once more, for verification in software
@@ -91,16 +94,18 @@ func (t *table) take(c *offload.Crypto, key sealKey) *context {
 		number:     c.Number,
 		version:    c.Version,
 		prefixLen:  headerLen,
-		least:      headerLen + 1 + tagLen, // TLS 1.3: the inner content type
+		inner:      1,
 		iv:         c.IV,
 		key:        key,
 		rawLen:     len(c.Key),
 	}
 	if c.Version == tls12 {
-		r.prefixLen, r.least = maxPrefix, maxPrefix+tagLen
+		r.prefixLen, r.inner = maxPrefix, 0
 	}
+	r.before, r.behind = uint8(r.prefixLen), uint8(r.inner+tagLen)
+	r.least = int32(r.prefixLen + r.inner + tagLen)
 	copy(r.raw[:], c.Key)
-	r.place.start(c.Number, 0)
+	r.place.number = c.Number
 	t.touch(r)
 	return r
 }

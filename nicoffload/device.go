@@ -6,6 +6,7 @@ import (
 
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/stream"
 )
 
 // A Device is the driver of one queue. It implements link.Completer and offload.NIC, and belongs to the shard
@@ -29,12 +30,13 @@ type Device struct {
 	losses    uint64 // contexts that were lost or evicted
 	lent      uint64 // frames that the last Receive handed out
 
-	want    int       // descriptors that a short Transmit wants; 0: none
-	moved   mono.Time // when the watchdog last saw done move, or the ring empty
-	seen    uint64    // what done was then
-	runs    []run     // of the frame under way
-	cut     []run     // of the segment under way
-	pieces  [][]byte  // of the segment under way
+	want    int           // descriptors that a short Transmit wants; 0: none
+	moved   mono.Time     // when the watchdog last saw done move, or the ring empty
+	seen    uint64        // what done was then
+	runs    []run         // of the frame under way
+	cut     []run         // of the segment under way
+	pieces  [][]byte      // of the segment under way
+	dumped  stream.Gather // the dump under way
 	head    [maxInline]byte
 	rng     *rand.Rand
 	scratch software

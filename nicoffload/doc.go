@@ -6,11 +6,12 @@
 //
 //  1. The shard gives frames to [Device.Transmit], the driver. For a frame of unsealed records it compares the
 //     frame's place in the stream of records with the context's; if they differ it first posts a descriptor with
-//     the record's bytes before the frame (DUMP). Then it posts the frame: headers inline, payload by reference.
+//     the record's plaintext before the frame (DUMP). Then it posts the frame: headers inline, payload by reference.
+//     Of records that is the plaintext alone: as Chelsio's and unlike NVIDIA's, the adapter makes the rest of them.
 //     Offloads that are switched off it does itself, on the shard's time.
 //  2. Descriptors go through a ring of atomic positions to the adapter's thread of the queue, which sleeps in the
 //     link's Wait and is rung only then (thread.go).
-//  3. The thread charges the bus and memory budgets, seals the payload while it reads it into packet memory
+//  3. The thread charges the bus and memory budgets, makes records of the payload while it reads it into packet memory
 //     (seal.go, resync.go), cuts superframes and fills in checksums where the link cannot (transmit.go).
 //  4. If the frame is one of those that are verified, what it became is compared with what software would have
 //     sent; a difference replaces it and switches the offload off (verify.go).

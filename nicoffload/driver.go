@@ -14,7 +14,14 @@ import (
 // out of sequence, post the frame.
 func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	d.runs = d.runs[:0]
-	payload := size(f.Pieces)
+	fetch := size(f.Pieces)
+	payload := fetch
+	if len(f.Seal) > 0 {
+		why := (*atomic.Uint64)(nil)
+		if payload, why = d.resolve(f, fetch, now); why != nil {
+			return d.dropped(f, why)
+		}
+	}
 	segments := d.hostSegments(f, payload)
 	if segments > len(d.ring.descs) {
 		return d.dropped(f, &d.count.dropped)
@@ -29,20 +36,17 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	}
 	resync := false
 	if len(f.Seal) > 0 {
-		if why := d.resolve(f, payload, now); why != nil {
-			return d.dropped(f, why)
-		}
 		var ok bool
 		if resync, ok = d.synchronise(&f.Seal[0]); !ok {
 			return d.dropped(f, &d.count.dropNoSyncData)
 		}
-		d.countSealed(f, payload, resync)
+		d.countSealed(f, payload, payload-fetch, resync)
 	}
-	f.Book.Add(ledger.Fetched, payload)
+	f.Book.Add(ledger.Fetched, fetch)
 	if segments > 1 {
 		d.cutOnHost(f, payload)
 	} else {
-		d.fill(f, d.runs, payload)
+		d.fill(f, d.runs, payload, fetch)
 	}
 	d.finish()
 	return true
@@ -57,7 +61,7 @@ func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
 		return false
 	}
 	why.Add(1)
-	f.Book.Add(ledger.LinkDropped, size(f.Pieces))
+	f.Book.Add(ledger.LinkDropped, wireSize(f))
 	d.next().op = opNop
 	d.finish()
 	return true
@@ -73,48 +77,52 @@ func (d *Device) finish() {
 	}
 }
 
-// resolve finds the contexts of f's runs and puts them into d.runs. If f must not be sent it returns the counter
-// of the reason.
-func (d *Device) resolve(f *link.Frame, payload int, now mono.Time) *atomic.Uint64 {
+// resolve finds the contexts of f's runs, puts the runs into d.runs and returns their wire bytes. Their plaintext must be
+// the fetch bytes of f's pieces. If f must not be sent it returns the counter of the reason.
+func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why *atomic.Uint64) {
 	c := (*context)(nil)
 	for i := range f.Seal {
 		s := &f.Seal[i]
 		if c == nil || c.id != s.Context { // the records of a frame are of one connection, and all but always of one key
 			if c = d.table.find(s.Context); c == nil || c.dying {
-				return &d.count.dropBypassReq
+				return 0, &d.count.dropBypassReq
 			}
 			if d.nif.cfg.Evict == EvictLRU {
 				c.used = now
 				d.table.touch(c)
 			}
 		}
+		if c.lost || !d.set(c) || !c.fits(s) {
+			return 0, d.cannot(c)
+		}
 		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
 		r.ctx, r.number, r.count, r.length = c, s.Number, int32(s.Count), int32(s.Len)
-		r.from, r.to, r.seal = int32(s.From), int32(s.To), int32(i)
-		if c.lost || !d.set(c) || !c.fits(s.Len) || !d.follows(i) {
-			if c.ready == 0 {
-				d.lose(c)
-			}
-			return &d.count.dropNoSyncData
+		r.from, r.to, r.seal, r.typ = int32(s.From), int32(s.To), int32(i), s.Type
+		if !d.follows(i) {
+			return 0, d.cannot(c)
 		}
-		payload -= s.Size()
+		wire += r.size()
+		fetch -= r.plain()
 	}
-	if payload != 0 {
-		d.lose(d.runs[0].ctx)
-		return &d.count.dropNoSyncData
+	if fetch != 0 || wire > maxGSO {
+		return 0, d.cannot(d.runs[0].ctx)
 	}
-	return nil
+	return wire, nil
 }
 
-// follows reports whether run i lies within its records and begins where the run before ends. Runs are neighbours
-// in the stream, so that all but the first begin a record, and all but the last end one.
-func (d *Device) follows(i int) bool {
-	r := &d.runs[i]
-	if r.count < 1 || r.from < 0 || r.from >= r.length || r.to < 1 || r.to > r.length || r.count == 1 && r.from >= r.to {
-		return false
+// cannot is why a frame of c's records is not sent that cannot be sealed. Unless c is only not set up yet, it is lost.
+func (d *Device) cannot(c *context) *atomic.Uint64 {
+	if c.ready == 0 {
+		d.lose(c)
 	}
-	return i == 0 || r.from == 0 && d.runs[i-1].to == d.runs[i-1].length
+	return &d.count.dropNoSyncData
+}
+
+// follows reports whether run i begins where the run before ends. Runs are neighbours in the stream, so that all but
+// the first begin a record, and all but the last end one.
+func (d *Device) follows(i int) bool {
+	return i == 0 || d.runs[i].from == 0 && d.runs[i-1].to == d.runs[i-1].length
 }
 
 // synchronise compares the frame's place with that of the context of its first run. Where they differ, it posts
@@ -150,38 +158,42 @@ func (r *run) proceed() {
 
 // dump posts the plaintext of the record before byte r.from.
 func (d *Device) dump(s *stream.Sealing, r *run) bool {
-	e := d.ring.desc(d.posted)
-	g := e.gather()
+	e, g := d.ring.desc(d.posted), &d.dumped
 	s.Records.Plain(g, r.number, 0, int(r.from))
-	if g.Len() != int(r.from) {
-		g.Reset()
+	defer g.Reset()
+	before := run{ctx: r.ctx, number: r.number, count: 1, length: r.length, to: r.from, typ: r.typ}
+	n := before.plain()
+	if size(g.Pieces()) != n {
 		return false
 	}
 	d.posted++
-	e.op, e.payload, e.frames = opDump, int(r.from), d.taken
+	e.op, e.payload, e.fetch, e.frames = opDump, 0, n, d.taken
 	e.pieces = append(e.pieces[:0], g.Pieces()...)
-	e.runs = append(e.runs[:0], run{ctx: r.ctx, number: r.number, count: 1, length: r.length, to: r.from})
+	e.runs = append(e.runs[:0], before)
 	d.count.dumpPackets.Add(1)
-	d.count.dumpBytes.Add(uint64(r.from))
+	d.count.dumpBytes.Add(uint64(n))
 	return true
 }
 
-// countSealed books a frame that the adapter is to seal.
-func (d *Device) countSealed(f *link.Frame, payload int, resync bool) {
+// countSealed books a frame that the adapter is to seal, of which it makes some bytes itself.
+func (d *Device) countSealed(f *link.Frame, payload, made int, resync bool) {
 	d.tally.encryptedPackets += uint64(packets(f.GSO, payload))
 	d.tally.encryptedBytes += uint64(payload)
 	f.Book.Add(ledger.SealedNIC, payload)
+	f.Book.Add(ledger.MadeNIC, made)
 	if !resync {
 		return
 	}
 	d.count.resyncBytes.Add(uint64(payload))
-	f.Book.Add(ledger.Refetched, int(d.runs[0].from))
+	r := &d.runs[0]
+	f.Book.Add(ledger.Refetched, r.ctx.plainTo(r.length, r.from))
 }
 
-// fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload.
-func (d *Device) fill(f *link.Frame, runs []run, payload int) {
+// fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload, and fetch is the
+// bytes of its pieces.
+func (d *Device) fill(f *link.Frame, runs []run, payload, fetch int) {
 	e := d.next()
-	e.op, e.payload, e.frames = opFrame, payload, d.taken
+	e.op, e.payload, e.fetch, e.frames = opFrame, payload, fetch, d.taken
 	e.gso, e.csum, e.csumStart, e.csumOffset = f.GSO, f.Csum, f.CsumStart, f.CsumOffset
 	e.flow, e.rate = f.Flow, 0
 	if d.nif.features.has(rateLimit) {
@@ -224,6 +236,17 @@ func size(pieces [][]byte) int {
 	n := 0
 	for _, p := range pieces {
 		n += len(p)
+	}
+	return n
+}
+
+// wireSize is the payload of f on the wire, as the stack has it.
+func wireSize(f *link.Frame) (n int) {
+	if len(f.Seal) == 0 {
+		return size(f.Pieces)
+	}
+	for i := range f.Seal {
+		n += max(f.Seal[i].Size(), 0)
 	}
 	return n
 }

@@ -170,7 +170,7 @@ func (f *faulty) spoilSegment(head []byte, ip, i int, last bool) bool {
 	return false
 }
 
-// staleDump is how much of n bytes the adapter reads to rebuild its state.
+// staleDump is how much of the first n bytes of a record the adapter makes to rebuild its state.
 func (f *faulty) staleDump(n int) int {
 	if n <= maxPrefix+1 || !f.strikes(FaultTLSResync, faultShare) {
 		return n
@@ -178,22 +178,18 @@ func (f *faulty) staleDump(n int) int {
 	return maxPrefix + (n-maxPrefix)/2
 }
 
-// spoilSealed makes what was sealed for r, which begins at dst[0], wrong. dst goes on to the end of d's payload.
-func (f *faulty) spoilSealed(dst []byte, d *desc, r *run) {
-	n := r.size()
+// spoilSealed makes dst wrong, which was sealed for r of the plaintext that in begins with.
+func (f *faulty) spoilSealed(dst []byte, in cursor, r *run) {
 	if r.to > r.length-tagLen && f.strikes(FaultTLSTag, faultShare) {
-		dst[n-1] ^= 1
+		dst[len(dst)-1] ^= 1
 	}
 	if !f.strikes(FaultTLSPlain, faultShare) {
 		return
 	}
-	in := cursor{pieces: d.pieces}
-	for at := len(dst) - d.payload; at < n; {
-		p := in.next(min(len(dst), n-at))
-		if skip := min(max(-at, 0), len(p)); skip < len(p) {
-			copy(dst[at+skip:], p[skip:])
-		}
-		at += len(p)
+	first, c := int(r.from), r.ctx
+	for at, end := max(first, c.prefixLen), min(int(r.to), int(r.length)-tagLen-c.inner); at < end; {
+		p := in.next(end - at)
+		at += copy(dst[at-first:], p)
 	}
 }
 

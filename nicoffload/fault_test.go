@@ -9,6 +9,7 @@ import (
 	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/link/memory"
+	"ocaserve/tcpstack/stream"
 )
 
 // traffic sends a session over the rig, with retransmissions, and plain data too; it returns what arrived wrong.
@@ -129,6 +130,73 @@ func TestSuspectIsVerified(t *testing.T) {
 	}
 }
 
+// A frame whose runs and pieces do not fit together is dropped and completes; nothing of it leaves, whatever is wrong.
+func TestRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(f *link.Frame){
+		"a byte too few":     func(f *link.Frame) { f.Pieces[0] = f.Pieces[0][1:] },
+		"a byte too many":    func(f *link.Frame) { f.Pieces = append(f.Pieces, []byte{1}) },
+		"no pieces":          func(f *link.Frame) { f.Pieces = nil },
+		"no records":         func(f *link.Frame) { f.Seal[0].Count = 0 },
+		"-1 records":         func(f *link.Frame) { f.Seal[0].Count = -1 },
+		"too many records":   func(f *link.Frame) { f.Seal[0].Count = 1 << 40 },
+		"too many that fit":  func(f *link.Frame) { f.Seal[0].Count = maxGSO },
+		"a record too many":  func(f *link.Frame) { f.Seal[0].Count++ },
+		"too long":           func(f *link.Frame) { f.Seal[0].Len = maxRecord + 1 },
+		"much too long":      func(f *link.Frame) { f.Seal[0].Len = 1<<32 + f.Seal[0].Len },
+		"too short":          func(f *link.Frame) { f.Seal[0].Len = headerLen + tagLen },
+		"before the record":  func(f *link.Frame) { f.Seal[0].From = -1 },
+		"behind the record":  func(f *link.Frame) { f.Seal[1].To = f.Seal[1].Len + 1 },
+		"nothing of it":      func(f *link.Frame) { f.Seal[1].To = 0 },
+		"backwards":          func(f *link.Frame) { f.Seal[1].From, f.Seal[1].To = 20, 10 },
+		"a gap":              func(f *link.Frame) { f.Seal[1].From = 1 },
+		"a gap before":       func(f *link.Frame) { f.Seal[0].To-- },
+		"a header too short": func(f *link.Frame) { f.Seal[0].Len-- },
+	} {
+		for _, tso := range []bool{true, false} {
+			r := newRig(t, rigConfig{Config{Verify: 1}, memory.Config{TSO: true}})
+			r.nif.setFeature(tso4, tso)
+			s := r.open(newSession(t, tls13, 16, 0, 6, 3000, 3000))
+			f := r.frame(s, 0, 5000, 1448, 4096)
+			spoil(&f)
+			r.send(f)
+			r.turn()
+			if got := r.arrived(); len(got) != 0 || r.dev.Completed() != 1 || r.stat("tx_tls_drop_no_sync_data") != 1 {
+				t.Errorf("%s: %d frames left, %d completed", name, len(got), r.dev.Completed())
+			}
+			if h := r.dev.Health(s.ctx); h != offload.Evicted {
+				t.Errorf("%s: health is %v", name, h)
+			}
+		}
+	}
+}
+
+// Records that say less, or more, when they are read again than they should.
+func TestRefusesDump(t *testing.T) {
+	for _, extra := range []int{-1, 1} {
+		r := newRig(t, rigConfig{cable: memory.Config{TSO: true}})
+		s := r.open(newSession(t, tls13, 16, 0, 6, 9000))
+		r.send(r.frame(s, 0, 5000, 1448, 4096))
+		again := r.frame(s, 2000, 3000, 1448, 4096)
+		again.Seal[0].Records = liar{s.records[0], extra}
+		r.send(again)
+		r.turn()
+		r.wantStat("tx_tls_drop_no_sync_data", 1)
+		if got := r.arrived(); len(got) != 1 {
+			t.Errorf("%d frames left, want the first", len(got))
+		}
+	}
+}
+
+// A liar is a record that yields extra bytes of plaintext.
+type liar struct {
+	*record
+	extra int
+}
+
+func (l liar) Plain(g *stream.Gather, number uint64, from, to int) {
+	l.record.Plain(g, number, from, to+l.extra)
+}
+
 // A stalled ring is reset after the watchdog's time, and nothing stays pinned.
 func TestWatchdog(t *testing.T) {
 	r := newRig(t, rigConfig{Config{Faults: FaultStall, Watchdog: time.Second}, memory.Config{}})
@@ -246,7 +314,7 @@ func TestNoPlaintextWithoutContext(t *testing.T) {
 	}
 	short := all
 	short.Seal = append(short.Seal[:0:0], all.Seal...)
-	short.Seal[0].To-- // the last byte of the payload is in no run
+	short.Pieces = all.Pieces[:1] // less plaintext than the run's
 	r.send(short)
 	r.wantStat("tx_tls_drop_no_sync_data", 2)
 	if h := r.dev.Health(id); h != offload.Evicted {

@@ -135,15 +135,24 @@ type record struct {
 	number uint64
 	at     int // in the session's bytes
 	length int
+	typ    uint8
+	before int // bytes before the plaintext
+	plain  int // bytes of it
 }
 
-// Plain gives the record in pieces of odd sizes.
+// Plain gives the plaintext in pieces of odd sizes.
 func (r *record) Plain(g *stream.Gather, _ uint64, from, to int) {
-	for b := r.s.clear[r.at+from : r.at+to]; len(b) > 0; {
+	for b := r.part(from, to); len(b) > 0; {
 		n := min(len(b), 4099)
 		g.Add(b[:n:n])
 		b = b[n:]
 	}
+}
+
+// part is the plaintext among wire bytes [from, to).
+func (r *record) part(from, to int) []byte {
+	plain := r.s.clear[r.at+r.before:][:r.plain]
+	return plain[min(max(from-r.before, 0), r.plain):min(max(to-r.before, 0), r.plain)]
 }
 
 // chop cuts b into pieces of n bytes.
@@ -191,16 +200,18 @@ func (s *session) append(t testing.TB, number uint64, plain []byte) {
 	}
 	nonce := bytes.Clone(s.crypto.IV[:])
 	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^number)
+	n, typ := len(plain), byte(23-number%3)
 	head := []byte{23, 3, 3, 0, 0}
 	var aad []byte
 	if s.crypto.Version == tls13 {
-		plain = append(bytes.Clone(plain), 23)
+		plain = append(bytes.Clone(plain), typ)
 		binary.BigEndian.PutUint16(head[3:], uint16(len(plain)+16))
 		aad = head
 	} else {
 		aad = binary.BigEndian.AppendUint64(nil, number)
-		aad = append(aad, 23, 3, 3)
+		aad = append(aad, typ, 3, 3)
 		aad = binary.BigEndian.AppendUint16(aad, uint16(len(plain)))
+		head[0] = typ
 		binary.BigEndian.PutUint16(head[3:], uint16(len(plain)+8+16))
 		head = binary.BigEndian.AppendUint64(head, number)
 	}
@@ -209,7 +220,9 @@ func (s *session) append(t testing.TB, number uint64, plain []byte) {
 	s.wire = gcm.Seal(s.wire, nonce, plain, aad)
 	s.clear = append(append(s.clear, head...), plain...)
 	s.clear = append(s.clear, "where the tag is"...)
-	s.records = append(s.records, &record{s: s, number: number, at: at, length: len(s.wire) - at})
+	s.records = append(s.records, &record{
+		s: s, number: number, at: at, length: len(s.wire) - at, typ: typ, before: len(head), plain: n,
+	})
 }
 
 // open gives the session a context.
@@ -236,8 +249,11 @@ func (r *rig) frame(s *session, from, to, gso, pieceLen int) link.Frame {
 		}
 		f.Seal = append(f.Seal, stream.Sealing{
 			Records: rec, Context: s.ctx, Number: rec.number, Count: 1, Len: rec.length, From: a - rec.at, To: b - rec.at,
+			Type: rec.typ,
 		})
-		f.Pieces = append(f.Pieces, chop(s.clear[a:b], pieceLen)...)
+		if p := rec.part(a-rec.at, b-rec.at); len(p) > 0 {
+			f.Pieces = append(f.Pieces, chop(p, pieceLen)...)
+		}
 	}
 	return f
 }

@@ -85,6 +85,7 @@ func (i *Interface) newDevice(q int, inner link.Device) *Device {
 		rng: rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q))),
 	}
 	d.table.init(i.cfg.Contexts)
+	d.dumped.Init(nil, 8)
 	n := &nic{nif: i, dev: d, inner: inner, caps: inner.Caps(), ring: ring, rx: rx, alarm: newAlarm()}
 	n.out.init()
 	n.faults = faulty{nif: i, count: &n.count, rng: rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q+1)))}

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 
 	"ocaserve/tcpstack/link"
-	"ocaserve/tcpstack/stream"
 )
 
 const (
@@ -19,7 +18,7 @@ const (
 type op uint8
 
 const (
-	opFrame op = iota // send data and pieces
+	opFrame op = iota // send data and pieces, or what is made of these
 	opDump            // read pieces, the beginning of a record, to rebuild the cipher's state; send nothing
 	opNop             // nothing: the place of a frame that the driver dropped
 )
@@ -32,10 +31,17 @@ type run struct {
 	length   int32  // wire bytes of each record
 	from, to int32  // of the first and of the last
 	seal     int32  // index of the Sealing in the frame; driver only
+	typ      uint8  // content type of the records
 }
 
-// size is the number of bytes that r seals.
+// size is the number of wire bytes that r seals.
 func (r *run) size() int { return int((r.count-1)*r.length + r.to - r.from) }
+
+// plain is the number of plaintext bytes among them. The driver asks.
+func (r *run) plain() int {
+	c := r.ctx
+	return int(r.count-1)*c.plainTo(r.length, r.length) + c.plainTo(r.length, r.to) - c.plainTo(r.length, r.from)
+}
 
 // one is what r has of its i-th record.
 func (r *run) one(i int32) run {
@@ -63,33 +69,14 @@ type desc struct {
 
 	rate    uint64 // bytes of payload per second at which the segments are spread; 0: at once
 	flow    uint32 // frames of one flow leave in order
-	payload int    // bytes in pieces
+	payload int    // bytes on the wire behind data
+	fetch   int    // bytes in pieces: payload, or the plaintext in it
 	pieces  [][]byte
 	runs    []run
 	data    []byte       // headers: inline, or the shard's where they are longer
 	want    *expectation // what software would send; nil: nobody checks
 	frames  uint64       // driver: how many frames are done with this descriptor
-	plain   *plain       // opDump; nil before the first
 	inline  [maxInline]byte
-}
-
-// A plain holds the pieces of opDump, and the bytes that a record makes up for them.
-type plain struct {
-	gather  stream.Gather
-	scratch [dumpScratch]byte
-}
-
-// dumpScratch is what Records.Plain may make up: a header, an inner content type, the place of a tag.
-const dumpScratch = 128
-
-// gather readies d's own gather for a dump.
-func (d *desc) gather() *stream.Gather {
-	if d.plain == nil {
-		d.plain = new(plain)
-		d.plain.gather.Init(d.plain.scratch[:], 8)
-	}
-	d.plain.gather.Reset()
-	return &d.plain.gather
 }
 
 // release drops the references to the shard's memory: pages may be unmapped once they are released.
@@ -100,9 +87,6 @@ func (d *desc) release() {
 		d.want = nil
 	}
 	d.data = nil
-	if d.op == opDump {
-		d.plain.gather.Reset()
-	}
 }
 
 // A txRing carries descriptors from the driver to the adapter, and completions back. Positions only grow; one

@@ -1,6 +1,10 @@
 package nicoffload
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"ocaserve/tcpstack/stream"
+)
 
 const (
 	tls12     = 0x0303
@@ -9,6 +13,8 @@ const (
 	// explicitLen is the part of the nonce that TLS 1.2 sends with each record (RFC 5288 section 3).
 	explicitLen = 8
 	maxPrefix   = headerLen + explicitLen
+	// typeData is the type on the outside of all records of TLS 1.3, application_data.
+	typeData = 23
 	// maxRecord is the longest record: RFC 8446 section 5.2, RFC 5246 section 6.2.3.
 	maxRecord = headerLen + 1<<14 + 2048
 )
@@ -19,6 +25,8 @@ type place struct {
 	number uint64
 	length int // wire bytes of the record under way; 0: none is
 	off    int // wire bytes of it that have passed
+	typ    uint8
+	inner  [1]byte // the same, to be sealed
 	prefix [maxPrefix]byte
 	nonce  [nonceLen]byte
 	aad    [maxPrefix]byte
@@ -27,58 +35,58 @@ type place struct {
 
 // at reports whether run r goes on where p stands.
 func (p *place) at(r *run) bool {
-	if p.number != r.number || p.off != int(r.from) {
-		return false
-	}
-	return p.off == 0 || p.length == int(r.length)
+	return p.number == r.number && p.off == int(r.from) && p.length == int(r.length) && p.typ == r.typ
 }
 
-// start makes record number, which is length bytes long, the one under way, from its first byte.
-func (p *place) start(number uint64, length int) { p.number, p.length, p.off = number, length, 0 }
-
-// pass takes the next bytes src of the unsealed record and puts the sealed ones into dst, which is as long: the
-// header as it is, the plaintext (and in TLS 1.3 the inner content type) enciphered, and in place of anything at
-// the end the tag. src ends within the record or with it.
-func (c *context) pass(dst, src []byte) {
+// pass makes the next wire bytes of the record under way, as many as dst holds. What of them is plaintext comes from in.
+func (c *context) pass(dst []byte, in *cursor) {
 	p := &c.place
-	for len(src) > 0 {
-		n := c.step(dst, src)
+	for len(dst) > 0 {
+		n := c.step(dst, in)
 		p.off += n
-		dst, src = dst[n:], src[n:]
-		if p.off == c.prefixLen {
-			c.begin()
-		}
+		dst = dst[n:]
 		if p.off == p.length-tagLen {
 			c.key.tag(&p.tag)
 		}
 	}
 	if p.off == p.length {
-		p.start(p.number+1, 0)
+		p.number, p.length, p.off = p.number+1, 0, 0
 	}
 }
 
-// step takes what src has of the part of the record that begins at the place: header, body or tag.
-func (c *context) step(dst, src []byte) int {
+// step makes what dst has room for of the part of the record that begins at the place: header, plaintext, inner content
+// type or tag.
+func (c *context) step(dst []byte, in *cursor) int {
 	p := &c.place
 	end := p.length - tagLen
+	plain := end - c.inner
 	switch {
 	case p.off < c.prefixLen:
-		n := min(c.prefixLen-p.off, len(src))
-		copy(p.prefix[p.off:], src[:n])
-		return copy(dst, src[:n])
+		return copy(dst, p.prefix[p.off:c.prefixLen])
+	case p.off < plain:
+		src := in.next(min(plain-p.off, len(dst)))
+		c.key.seal(dst[:len(src)], src)
+		return len(src)
 	case p.off < end:
-		n := min(end-p.off, len(src))
-		c.key.seal(dst[:n], src[:n])
-		return n
+		c.key.seal(dst[:1], p.inner[:])
+		return 1
 	default:
-		return copy(dst[:len(src)], p.tag[p.off-end:])
+		return copy(dst, p.tag[p.off-end:])
 	}
 }
 
-// begin starts the cipher when the header has passed. The nonce is IV xor record number (RFC 8446 section 5.3);
-// in TLS 1.2 the IV ends in zeros, so that the same sum is the salt followed by the number (RFC 5288 section 3).
-func (c *context) begin() {
+// begin makes r's first record the one under way, from its first byte: its header, and the state of the cipher. The nonce
+// is IV xor record number (RFC 8446 section 5.3); in TLS 1.2 the IV ends in zeros, so that the same sum is the salt
+// followed by the number (RFC 5288 section 3), which the record carries.
+func (c *context) begin(r *run) {
 	p := &c.place
+	p.number, p.length, p.off, p.typ, p.inner[0] = r.number, int(r.length), 0, r.typ, r.typ
+	p.prefix[0], p.prefix[1], p.prefix[2] = r.typ, 3, 3
+	if c.version == tls13 {
+		p.prefix[0] = typeData
+	}
+	binary.BigEndian.PutUint16(p.prefix[3:], uint16(p.length-headerLen))
+	binary.BigEndian.PutUint64(p.prefix[headerLen:], r.number)
 	p.nonce = c.iv
 	tail := p.nonce[nonceLen-8:]
 	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^p.number)
@@ -98,5 +106,15 @@ func (c *context) additional() []byte {
 	return p.aad[:]
 }
 
-// fits reports whether a record of this length can be sealed by c.
-func (c *context) fits(length int) bool { return length >= int(c.least) && length <= maxRecord }
+// fits reports whether a run is of records that c can seal, and lies within them.
+func (c *context) fits(s *stream.Sealing) bool {
+	if s.Len < int(c.least) || s.Len > maxRecord || s.Count < 1 || s.Count > maxGSO {
+		return false
+	}
+	return s.From >= 0 && s.From < s.Len && s.To >= 1 && s.To <= s.Len && (s.Count > 1 || s.From < s.To)
+}
+
+// plainTo is how much of the first `to` wire bytes of a record of that length is plaintext. The driver asks.
+func (c *context) plainTo(length, to int32) int {
+	return int(min(max(to-int32(c.before), 0), length-c.least))
+}

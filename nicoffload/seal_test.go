@@ -42,6 +42,10 @@ func TestInSequence(t *testing.T) {
 			if n := r.book.Sum(ledger.SealedNIC); n != uint64(len(s.wire)) {
 				t.Errorf("booked %d bytes as sealed, want %d", n, len(s.wire))
 			}
+			const plain = 16384 + 1 + 100 + 16384 + 5000
+			if n, made := r.book.Sum(ledger.Fetched), r.book.Sum(ledger.MadeNIC); n != plain || n+made != uint64(len(s.wire)) {
+				t.Errorf("booked %d bytes as read and %d as made, want %d of %d to be read", n, made, plain, len(s.wire))
+			}
 			if done := r.dev.Completed(); done != r.dev.taken {
 				t.Errorf("%d frames of %d completed", done, r.dev.taken)
 			}
@@ -93,7 +97,7 @@ func TestRetransmission(t *testing.T) {
 	})
 }
 
-// What a retransmission costs on the bus: the record up to the place, and no more.
+// What a retransmission costs on the bus: the plaintext of the record up to the place, and no more.
 func TestDumpBytes(t *testing.T) {
 	r := newRig(t, rigConfig{cable: memory.Config{TSO: true}})
 	s := r.open(newSession(t, tls13, 16, 0, 4, 16384, 16384))
@@ -103,11 +107,11 @@ func TestDumpBytes(t *testing.T) {
 	r.send(r.frame(s, first-1448, first, 1448, 4096)) // the end of the first record
 	r.wantStat("tx_tls_ooo", 1)
 	r.wantStat("tx_tls_dump_packets", 1)
-	r.wantStat("tx_tls_dump_bytes", uint64(first-1448))
+	r.wantStat("tx_tls_dump_bytes", uint64(first-1448-headerLen))
 	r.wantStat("tx_tls_resync_bytes", 1448)
 	r.send(r.frame(s, 30000, len(s.wire), 1448, 4096)) // new data, in the middle of the second
 	r.wantStat("tx_tls_ooo", 2)
-	r.wantStat("tx_tls_dump_bytes", uint64(first-1448+30000-first))
+	r.wantStat("tx_tls_dump_bytes", uint64(first-1448-headerLen+30000-first-headerLen))
 	r.send(r.frame(s, 0, 1448, 1448, 4096)) // the beginning of a record needs no more than its number
 	r.wantStat("tx_tls_ooo", 3)
 	r.wantStat("tx_tls_dump_packets", 2)
@@ -176,10 +180,11 @@ func TestPortableKey(t *testing.T) {
 		c := tab.take(&s.crypto, key)
 		got := make([]byte, len(s.wire))
 		for _, rec := range s.records {
-			c.place.start(rec.number, rec.length)
+			c.begin(&run{number: rec.number, length: int32(rec.length), typ: rec.typ})
+			in := cursor{pieces: chop(rec.part(0, rec.length), 997)}
 			for at, n := 0, 1; at < rec.length; n = n*3%101 + 1 {
 				end := min(at+n, rec.length)
-				c.pass(got[rec.at+at:rec.at+end], s.clear[rec.at+at:rec.at+end])
+				c.pass(got[rec.at+at:rec.at+end], &in)
 				at = end
 			}
 		}
@@ -195,17 +200,22 @@ func TestPortableKey(t *testing.T) {
 
 // A frame goes on in a record only at the same place of the same record.
 func TestPlace(t *testing.T) {
-	c := context{prefixLen: headerLen}
-	c.place.start(4, 100)
+	key, err := newSealKey(make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := context{version: tls13, prefixLen: headerLen, inner: 1, key: key}
+	c.begin(&run{number: 4, length: 100, typ: 23})
 	c.place.off = 30
 	for _, tc := range []struct {
 		r    run
 		want bool
 	}{
-		{run{number: 4, length: 100, from: 30}, true},
-		{run{number: 5, length: 100, from: 30}, false},
-		{run{number: 4, length: 101, from: 30}, false},
-		{run{number: 4, length: 100, from: 31}, false},
+		{run{number: 4, length: 100, from: 30, typ: 23}, true},
+		{run{number: 5, length: 100, from: 30, typ: 23}, false},
+		{run{number: 4, length: 101, from: 30, typ: 23}, false},
+		{run{number: 4, length: 100, from: 31, typ: 23}, false},
+		{run{number: 4, length: 100, from: 30, typ: 21}, false},
 	} {
 		if got := c.enter(&tc.r); got != tc.want {
 			t.Errorf("%+v: %v", tc.r, got)

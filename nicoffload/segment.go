@@ -121,12 +121,12 @@ func tsoFor(head []byte) feature {
 	return tso4
 }
 
-// cutOnHost is Linux's GSO: superframe f goes to the adapter in segments, made of the same pieces. The time it
-// takes is the host's.
+// cutOnHost is Linux's GSO: superframe f goes to the adapter in segments, made of the same pieces. Runs are cut by wire
+// bytes, pieces by what of these is plaintext. The time it takes is the host's.
 func (d *Device) cutOnHost(f *link.Frame, payload int) {
 	var s super
 	if !s.parse(f.Data, f.GSO) {
-		d.fill(f, d.runs, payload)
+		d.fill(f, d.runs, payload, size(f.Pieces))
 		return
 	}
 	in := cursor{pieces: f.Pieces}
@@ -135,10 +135,14 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		n := min(s.gso, payload-at)
 		seg.Data = d.head[:len(f.Data)]
 		s.put(seg.Data, i, n, at+n == payload)
-		d.pieces = in.take(d.pieces[:0], n)
-		seg.Pieces = d.pieces
 		d.cut = clip(d.cut[:0], d.runs, at, at+n)
-		d.fill(&seg, d.cut, n)
+		fetch := n
+		if len(d.runs) > 0 {
+			fetch = plainOf(d.cut)
+		}
+		d.pieces = in.take(d.pieces[:0], fetch)
+		seg.Pieces = d.pieces
+		d.fill(&seg, d.cut, n, fetch)
 		at += n
 	}
 	clear(d.pieces[:cap(d.pieces)])
@@ -161,6 +165,14 @@ func clip(out, runs []run, from, to int) []run {
 		}
 	}
 	return out
+}
+
+// plainOf is the number of plaintext bytes of runs.
+func plainOf(runs []run) (n int) {
+	for i := range runs {
+		n += runs[i].plain()
+	}
+	return n
 }
 
 // fillChecksum completes the checksum of e on the host, in the descriptor's own copy of the headers.

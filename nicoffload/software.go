@@ -7,10 +7,10 @@ import (
 	"ocaserve/tcpstack/stream"
 )
 
-// software seals records the way a host does: whole, with the standard AEAD. It shares nothing with the
-// adapter's cipher.
+// software makes records the way a host does: header, plaintext and inner type in a buffer, sealed whole with the
+// standard AEAD. It shares nothing with the adapter's framing and cipher.
 type software struct {
-	plain  []byte
+	plain  []byte // of the record
 	sealed []byte
 	nonce  [nonceLen]byte
 	aad    [13]byte
@@ -21,7 +21,7 @@ type software struct {
 // image appends wire bytes [r.from, r.to) of the sealed record to dst.
 func (s *software) image(dst []byte, records stream.Records, r *run) ([]byte, bool) {
 	if !s.ready {
-		s.gather.Init(make([]byte, dumpScratch), 16)
+		s.gather.Init(nil, 16)
 		s.ready = true
 	}
 	s.gather.Reset()
@@ -31,31 +31,37 @@ func (s *software) image(dst []byte, records stream.Records, r *run) ([]byte, bo
 		s.plain = append(s.plain, p...)
 	}
 	s.gather.Reset()
-	if len(s.plain) != int(r.length) || !s.seal(r.ctx, r.number) {
+	if !s.seal(r.ctx, r.typ, r.number) || len(s.sealed) != int(r.length) {
 		return dst, false
 	}
 	return append(dst, s.sealed[r.from:r.to]...), true
 }
 
 // seal makes s.sealed of s.plain.
-func (s *software) seal(c *context, number uint64) bool {
+func (s *software) seal(c *context, typ uint8, number uint64) bool {
 	aead, err := newAEAD(c.raw[:c.rawLen])
 	if err != nil {
 		return false
 	}
-	header, body := s.plain[:headerLen], s.plain[c.prefixLen:len(s.plain)-tagLen]
+	header := append(s.sealed[:0], typ, 3, 3, 0, 0)
+	if c.version == tls12 {
+		header = binary.BigEndian.AppendUint64(header, number)
+	} else {
+		header[0], s.plain = typeData, append(s.plain, typ)
+	}
+	n := len(header) + len(s.plain) + tagLen - headerLen
+	header[3], header[4] = byte(n>>8), byte(n)
 	s.nonce = c.iv
 	for i := range 8 { // RFC 8446 section 5.3; with a salt and zeros, RFC 5288 section 3
 		s.nonce[4+i] ^= byte(number >> (56 - 8*i))
 	}
-	aad := append(s.aad[:0], header...)
+	aad := append(s.aad[:0], header[:headerLen]...)
 	if c.version == tls12 { // RFC 5246 section 6.2.3.3
 		aad = binary.BigEndian.AppendUint64(s.aad[:0], number)
 		aad = append(aad, header[:3]...)
-		aad = binary.BigEndian.AppendUint16(aad, uint16(len(body)))
+		aad = binary.BigEndian.AppendUint16(aad, uint16(len(s.plain)))
 	}
-	s.sealed = append(s.sealed[:0], s.plain[:c.prefixLen]...)
-	s.sealed = aead.Seal(s.sealed, s.nonce[:], body, aad)
+	s.sealed = aead.Seal(header, s.nonce[:], s.plain, aad)
 	return true
 }
 

@@ -89,7 +89,7 @@ func (b *batch) commit(head []byte, gso int) {
 
 func (b *batch) push(f link.Frame) {
 	b.frames = append(b.frames, f)
-	b.pool.FrameBuilt(len(f.Pieces) > 0)
+	b.pool.FrameBuilt(len(f.Pieces) > 0 || len(f.Seal) > 0)
 }
 
 // add puts a finished packet into the batch, copying it.
@@ -147,8 +147,16 @@ func book(frames []link.Frame, e ledger.Event) {
 	}
 }
 
-// framePayload is the bytes of a frame to be transmitted that are not headers.
-func framePayload(f *link.Frame) int { return f.Len() - len(f.Data) }
+// framePayload is the bytes of a frame to be transmitted that are not headers, as they will be on the wire.
+func framePayload(f *link.Frame) (n int) {
+	if len(f.Seal) == 0 {
+		return f.Len() - len(f.Data)
+	}
+	for i := range f.Seal {
+		n += f.Seal[i].Size()
+	}
+	return n
+}
 
 // drop forgets the frames: the link is gone.
 func (b *batch) drop() {

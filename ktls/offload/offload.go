@@ -1,10 +1,12 @@
-// Package offload is the contract between the record layer and a network interface that seals records, after
-// Linux's Documentation/networking/tls-offload.rst and FreeBSD's IFCAP_TXTLS:
+// Package offload is the contract between the record layer and a network interface that makes records, after
+// Linux's Documentation/networking/tls-offload.rst and FreeBSD's IFCAP_TXTLS. Who makes headers is not as there: ConnectX
+// takes them from the host, this contract has the interface frame records, as Chelsio's T6 does (Linux: tls-hw-record).
 //
 //  1. The record layer asks the interface for a context per key ([NIC].AddContext) and queues records as plaintext.
-//  2. The stack hands frames with plaintext and [stream.Sealing]s to the device, which seals while it reads.
-//  3. A context knows where the stream goes on. A frame that is not the next one makes the device read the
-//     record it begins in once more, from its start ([stream.Records].Plain), to rebuild the cipher's state.
+//  2. The stack hands frames with plaintext and [stream.Sealing]s to the device, which makes header, explicit nonce (TLS
+//     1.2: the record number), inner content type (TLS 1.3) and tag of each record, and seals while it reads.
+//  3. A context knows where the stream goes on. A frame that is not the next one makes the device read the plaintext
+//     of the record it begins in once more, from its start ([stream.Records].Plain), to rebuild the cipher's state.
 //  4. The device never lets plaintext out: a frame that it cannot seal is dropped, and TCP sends it again.
 //  5. A context goes with its last record (DelContext); frames that are still in the ring keep it.
 package offload

@@ -177,7 +177,8 @@ func recordAround(from, to *tally) float64 {
 // stream is broken twice: before the retransmission and behind it. Each time the adapter reads the record again from its
 // start to the place where it has to go on, which is somewhere in it: r/2 on average, less half a segment where segments
 // begin at a record's start. Lost neighbours break the order once for both, and what a window of n segments loses is sent
-// before new data is: there is one way back for all of it.
+// before new data is: there is one way back for all of it. What is read, once or again, is the plaintext of these bytes, of
+// which the share is the same but for a thousandth.
 //
 //	1 + p * (1 - p(n-1)/n + (1 - (1-p)^n)/np) * (r - s)/2 / s, at most 1 + p * (r - s)/s
 //

@@ -29,13 +29,14 @@ const (
 	ResealedHost  // by the host's CPU, once more, for a retransmission
 	SealedStored  // gathered from a record buffer: sealed before, kept until acknowledged
 	ResealedAhead // by the host's CPU only to get to the place in a record where sealing had to begin
-	SealedNIC     // by the device
+	SealedNIC     // by the device, with what it makes
+	MadeNIC       // of them, made by the device: headers, explicit nonces, inner types, tags
 	LeftNIC       // gathered unsealed, for the device to seal
 	GatheredPlain // gathered as they were queued
 
-	// What the device did, with each frame one of Fetched, LinkCopied and LinkDropped.
+	// What the device did, with each frame one of Fetched (beside MadeNIC), LinkCopied and LinkDropped.
 
-	Fetched     // payload read over the bus to be transmitted
+	Fetched     // payload read over the bus to be transmitted: of records that the device makes the plaintext
 	Refetched   // payload read over the bus once more, to rebuild the state of a cipher (DUMP)
 	LinkCopied  // payload that a link without a bus copied when it took the frame (link.Caps.TxCopies)
 	LinkDropped // payload of frames that the device took and could not send, or that it never took before its end
@@ -59,7 +60,7 @@ var names = [NumEvents]string{
 	PlainQueued: "plain_queued", PlainFramed: "plain_framed", RecordsBytes: "record_bytes", Records: "records",
 	CopiedFrame: "copied_frame", CopiedShort: "copied_short", Unframed: "unframed",
 	SealedHost: "sealed_host", ResealedHost: "resealed_host", SealedStored: "sealed_stored",
-	ResealedAhead: "resealed_ahead", SealedNIC: "sealed_nic", LeftNIC: "left_nic", GatheredPlain: "gathered_plain",
+	ResealedAhead: "resealed_ahead", SealedNIC: "sealed_nic", MadeNIC: "made_nic", LeftNIC: "left_nic", GatheredPlain: "gathered_plain",
 	Fetched: "fetched", Refetched: "refetched", LinkCopied: "link_copied", LinkDropped: "link_dropped", Summed: "summed",
 	Sent: "sent", Retransmitted: "retransmitted", Acked: "acked", Wasted: "wasted",
 	Unqueued: "unqueued", Abandoned: "abandoned", NeverSent: "never_sent",

@@ -12,8 +12,8 @@ func fair() (*Book, map[Event]int) {
 		CacheHit: 7000, CacheFill: 3000, OwnedBytes: 700, CopiedShort: 500,
 		PlainQueued: 500, PlainFramed: 10_000, Unframed: 200,
 		Records: 10, RecordsBytes: 10_220, CopiedFrame: 1000,
-		GatheredPlain: 500, SealedHost: 3000, ResealedHost: 200, SealedStored: 1022, LeftNIC: 6098, SealedNIC: 6000,
-		Fetched: 9500, LinkCopied: 1000, LinkDropped: 320, Refetched: 700,
+		GatheredPlain: 500, SealedHost: 3000, ResealedHost: 200, SealedStored: 1022, LeftNIC: 6098, SealedNIC: 6000, MadeNIC: 66,
+		Fetched: 9434, LinkCopied: 1000, LinkDropped: 320, Refetched: 700,
 		Sent: 10_620, Retransmitted: 200, Acked: 10_400, Unqueued: 20, Abandoned: 300, NeverSent: 80,
 	}
 	b := &Book{Parent: new(Book)}

@@ -6,8 +6,9 @@ import "math"
 // path that loses segments independently. docs/offload.md derives the formulas.
 //
 // An adapter's context stands at one place in the stream of records. A frame that begins elsewhere, x bytes into a
-// record, has the x bytes before it read again. That happens when a run of lost segments is sent again, and when
-// new data goes on behind it in the middle of a record.
+// record, has what of the x bytes before it is plaintext read again. That happens when a run of lost segments is sent
+// again, and when new data goes on behind it in the middle of a record. All sizes are wire bytes: of what is read, once
+// or again, the plaintext is nearly the same share.
 type Resync struct {
 	Record  int     // wire bytes of a record
 	Segment int     // payload of a segment
@@ -15,7 +16,7 @@ type Resync struct {
 	Loss    float64 // share of transmitted segments that are lost
 }
 
-// PerRetransmission is how many bytes are read again for each segment retransmitted.
+// PerRetransmission is how many bytes are gone over again for each segment retransmitted.
 //
 // With n = Burst/Segment, p = Loss, and a place in a record being as likely as any other that can occur, which are
 // the multiples of the greatest common divisor of Record and Segment (for retransmissions) or Burst (for new data):

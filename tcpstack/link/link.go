@@ -36,7 +36,7 @@ type Caps struct {
 	// it). Otherwise the device is a Completer.
 	TxCopies bool
 
-	TLS bool // seals what Frame.Seal says
+	TLS bool // makes the records that Frame.Seal says, and seals them
 
 	RateLimit bool // spreads the segments of a frame at Frame.Rate
 }
@@ -70,16 +70,16 @@ type Frame struct {
 	Rate uint64
 	Flow uint32
 
-	// Seal names the runs of Pieces that the device must seal, in order; together they cover all of the
-	// payload, or there are none. A device without Caps.TLS is never given any.
+	// Seal names the records that the device must make and seal, in order; together they are all of the payload, of
+	// which Pieces then has only the plaintext, or there are none. A device without Caps.TLS is never given any.
 	Seal []stream.Sealing
 	// Book is the ledger of the connection whose payload this is, for what the device books when it takes
-	// the frame; nil: none. A Completer books all of the payload as Fetched or as LinkDropped; what other
+	// the frame; nil: none. A Completer books all of the payload as Fetched, MadeNIC or LinkDropped; what other
 	// devices take the shard books as LinkCopied. Only the shard's goroutine touches it.
 	Book *ledger.Book
 }
 
-// Len is the length of the frame with its pieces, in bytes.
+// Len is the length of the frame with its pieces, in bytes, without what a device makes for Seal.
 func (f *Frame) Len() int {
 	n := len(f.Data)
 	for _, p := range f.Pieces {

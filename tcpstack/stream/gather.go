@@ -8,7 +8,7 @@ import "ocaserve/tcpstack/ledger"
 type Gather struct {
 	pieces  [][]byte
 	scratch []byte // len: bytes reserved so far; cap: all there is
-	length  int    // bytes since the last Mark
+	length  int    // bytes in pieces since the last Mark
 	mark    int    // index of the first piece since the last Mark
 	joint   int    // the last piece ends at this index of the scratch; -1: elsewhere
 
@@ -18,6 +18,7 @@ type Gather struct {
 
 	sealings []Sealing // runs that the device is to seal
 	markSeal int       // index of the first of them since the last Mark
+	unsealed int       // wire bytes of those
 }
 
 // Init gives g its scratch memory and room for n pieces. Both stay with g.
@@ -25,7 +26,7 @@ func (g *Gather) Init(scratch []byte, n int) {
 	g.scratch = scratch[:0]
 	g.pieces = make([][]byte, 0, n)
 	g.sealings = nil
-	g.mark, g.length, g.markSeal, g.joint = 0, 0, 0, -1
+	g.mark, g.length, g.markSeal, g.unsealed, g.joint = 0, 0, 0, 0, -1
 }
 
 // Reset forgets all pieces and frees the scratch for the next batch.
@@ -35,7 +36,7 @@ func (g *Gather) Reset() {
 	g.scratch = g.scratch[:0]
 	clear(g.sealings)
 	g.sealings = g.sealings[:0]
-	g.mark, g.length, g.markSeal, g.joint = 0, 0, 0, -1
+	g.mark, g.length, g.markSeal, g.unsealed, g.joint = 0, 0, 0, 0, -1
 }
 
 // Next forgets all pieces, but keeps what was taken of the scratch: whoever took the last batch still reads it.
@@ -53,7 +54,9 @@ func (g *Gather) SwapScratch(scratch []byte) (old []byte) {
 }
 
 // Mark begins a new frame: Pieces and Len speak of what is added after it.
-func (g *Gather) Mark() { g.mark, g.length, g.markSeal = len(g.pieces), 0, len(g.sealings) }
+func (g *Gather) Mark() {
+	g.mark, g.length, g.markSeal, g.unsealed = len(g.pieces), 0, len(g.sealings), 0
+}
 
 // Add appends p by reference. p must stay unchanged until the batch has been transmitted.
 func (g *Gather) Add(p []byte) {
@@ -93,10 +96,11 @@ func (g *Gather) Scratch(n int) []byte {
 // Free is the scratch left in this batch, in bytes.
 func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
 
-// Unsealed declares that n bytes, which the caller adds next, are for the device to seal, and returns what the caller
-// fills in: what they are.
+// Unsealed declares that the next n wire bytes are records for the device to seal, and returns what the caller fills in:
+// which. Of these bytes the caller adds the plaintext alone.
 func (g *Gather) Unsealed(n int) *Sealing {
 	g.Book.Add(ledger.LeftNIC, n)
+	g.unsealed += n
 	g.sealings = append(g.sealings, Sealing{})
 	return &g.sealings[len(g.sealings)-1]
 }
@@ -109,5 +113,11 @@ func (g *Gather) Sealings() []Sealing {
 // Pieces returns what was added since the last Mark. The slice stays valid until Reset.
 func (g *Gather) Pieces() [][]byte { return g.pieces[g.mark:len(g.pieces):len(g.pieces)] }
 
-// Len is the number of bytes added since the last Mark.
-func (g *Gather) Len() int { return g.length }
+// Len is the number of wire bytes added since the last Mark: those of the pieces, or of the records that a device makes
+// of them.
+func (g *Gather) Len() int {
+	if g.unsealed > 0 {
+		return g.unsealed
+	}
+	return g.length
+}

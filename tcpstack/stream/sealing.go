@@ -3,15 +3,16 @@ package stream
 // Records are TLS records, or whatever else a device seals, as the device may have to read them again. The shard that
 // owns the connection calls them, while they are queued or a frame with a part of them is in the device.
 type Records interface {
-	// Plain appends the unsealed image of wire bytes [from, to) of the record with that number to g: header,
-	// plaintext, inner content type, and anything where the tag will be. It is what a device reads again that has
-	// lost its place in the record.
+	// Plain appends to g, by reference, what of wire bytes [from, to) of the record with that number is plaintext:
+	// nothing of the header, the explicit nonce, the inner content type or the tag. It is what a device reads again
+	// that has lost its place in the record.
 	Plain(g *Gather, number uint64, from, to int)
 }
 
-// A Sealing is a run of records in a row, all of one length, that stand unsealed in a frame's payload: who transmits
-// the frame must seal them, or drop the frame. It begins with byte From of the first record's wire image and ends
-// before byte To of the last one's. The runs of a frame follow each other, and together are all of its payload.
+// A Sealing is a run of records in a row, all of one length and type, that a frame's payload is to be: who transmits the
+// frame must make and seal them, or drop the frame. It begins with byte From of the first record's wire image and ends
+// before byte To of the last one's. The runs of a frame follow each other, and together are all of its payload. The
+// frame's pieces are the plaintext in it; header, explicit nonce, inner content type and tag are the device's to make.
 type Sealing struct {
 	Records  Records
 	Context  uint64 // the device's handle for the key
@@ -19,9 +20,10 @@ type Sealing struct {
 	Count    int    // records
 	Len      int    // wire bytes of each record
 	From, To int
+	Type     uint8 // content type of the records
 }
 
-// Size is the number of bytes of the run.
+// Size is the number of wire bytes of the run.
 func (s *Sealing) Size() int { return (s.Count-1)*s.Len + s.To - s.From }
 
 // Record returns what the run has of its i-th record: wire bytes [from, to) of record number.
