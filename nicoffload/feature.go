@@ -19,6 +19,7 @@ const (
 	rxHash
 	tlsTx
 	tlsRx
+	tlsRecord
 	rateLimit
 )
 
@@ -36,6 +37,7 @@ var featureTable = []struct {
 	{"rx-hashing", rxHash, true}, // a frame has no place for a hash
 	{"tls-hw-tx-offload", tlsTx, false},
 	{"tls-hw-rx-offload", tlsRx, true},
+	{"tls-hw-record", tlsRecord, true}, // frames hold plaintext alone
 	{"TXRTLMT", rateLimit, false}, // FreeBSD's: ethtool has none
 }
 
@@ -47,7 +49,7 @@ var featureAliases = map[string]feature{
 	"lro": rxGRO, "gro": rxGRO, "txtls": tlsTx, "txtls4": tlsTx, "txtls6": tlsTx, "txrtlmt": rateLimit, "txtls_rtlmt": rateLimit,
 }
 
-const featuresOn = tso4 | tso6 | txCsum | rxCsum | rxGRO | tlsTx | rateLimit
+const featuresOn = tso4 | tso6 | txCsum | rxCsum | rxGRO | tlsTx | tlsRecord | rateLimit
 
 // needs are the features without which another makes no sense (Linux: netdev_fix_features): what is segmented or
 // sealed by the adapter can only get its checksum there.
