@@ -38,7 +38,7 @@ var featureTable = []struct {
 	{"tls-hw-tx-offload", tlsTx, false},
 	{"tls-hw-rx-offload", tlsRx, true},
 	{"tls-hw-record", tlsRecord, true}, // frames hold plaintext alone
-	{"TXRTLMT", rateLimit, false}, // FreeBSD's: ethtool has none
+	{"TXRTLMT", rateLimit, false},      // FreeBSD's: ethtool has none
 }
 
 // featureAliases are FreeBSD's names (ifconfig), and ethtool's short ones. One switch for both address families
