@@ -61,7 +61,7 @@ func (w *world) shareCell(ctx context.Context, c *cell, i int, cc string, o opti
 	var x, y float64
 	var each []string
 	for n := range o.repeats {
-		rates, err := w.shareOnce(ctx, c, n+1, urls, n%2, o.share)
+		rates, err := w.shareOnce(ctx, c, n+1, urls, n%2, o)
 		if err != nil {
 			return err
 		}
@@ -93,13 +93,21 @@ func between(servers string, i int) (urls []string, err error) {
 	return urls, nil
 }
 
-// shareOnce returns what each URL got, in Mb/s, over the last two thirds of d.
-func (w *world) shareOnce(ctx context.Context, c *cell, seed int, urls []string, first int, d time.Duration) ([]float64, error) {
+// shareOnce returns what each URL got, in Mb/s, over the last two thirds of --share.
+func (w *world) shareOnce(ctx context.Context, c *cell, seed int, urls []string, first int, o options) ([]float64, error) {
+	d := o.share
 	l, err := w.link(ctx, c, seed)
 	if err != nil {
 		return nil, err
 	}
 	defer l.end() //nolint:errcheck // its report is not asked for
+	if o.pcap != "" {
+		stop, err := w.capture(filepath.Join(o.pcap, fmt.Sprintf("share %s %d.pcap", c.name(), seed)))
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
