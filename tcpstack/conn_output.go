@@ -3,6 +3,7 @@ package tcpstack
 import (
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
 	"ocaserve/tcpstack/trace"
 	"ocaserve/tcpstack/wire"
@@ -60,6 +61,9 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
+	if c.gathersBurst(n, waiting) {
+		return false
+	}
 	if n = c.mayLeave(now, n); n == 0 {
 		return false
 	}
@@ -88,6 +92,21 @@ func (c *Conn) worthSending(n, waiting int64) bool {
 	}
 	// (3) half of the largest window, with Nagle only if nothing is in flight
 	return (c.opt.noDelay || c.rec.Flight() == 0) && n >= c.snd.maxWnd/2
+}
+
+// gathersBurst reports whether the n bytes that the window has room for, of more that wait, should be sent with what the
+// next ACKs make room for: two thirds of a burst of the pace, about 0.7 ms. Frames are larger, and a flow that has more
+// of the path sends larger ones. Segments that leave two by two, as ACKs come, find the last places of a full queue too
+// well: beside Linux, whose bursts are of three to five, such a flow had an eighth of the losses per packet, and with them
+// three quarters of the path. Outside a recovery ACKs will come as long as twice as much is in flight. Slow start and
+// small windows do not wait: they would be longer for it.
+func (c *Conn) gathersBurst(n, waiting int64) bool {
+	quantum := c.pace.Quantum()
+	if n >= waiting || n >= quantum*2/3 || c.pace.Rate() == 0 || c.rec.State() != recovery.Open || c.rec.Pipe() < 2*quantum {
+		return false
+	}
+	t, ok := c.cc.(congestion.Thresholder)
+	return ok && c.cc.Window() >= t.SSThresh() && c.window() > smallWindow*int64(c.snd.mss)
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).

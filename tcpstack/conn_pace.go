@@ -251,6 +251,9 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	}
 	// Just after a reduction the ACKs of the larger flight still set the pace, as in Linux.
 	wnd := max(c.window(), c.rec.Flight())
+	if c.rec.State() == recovery.Recovery && !c.prr.Active() { // nothing of the larger flight comes back: see tailFits
+		wnd = c.window()
+	}
 	ratio, rtt := c.paceRatio(wnd)
 	if wnd <= initial || rtt <= 0 {
 		return 0, 0

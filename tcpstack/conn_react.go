@@ -62,6 +62,9 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 		safe := out.Acked > 0 && out.Lost == 0 // RFC 9937 section 6.2: "SND.UNA advances and no further loss indicated"
 		c.prr.Ack(out.Delivered, c.rec.Pipe(), int64(c.snd.mss), safe)
 	}
+	if out.Acked > 0 && !c.opt.sack { // what duplicate ACKs stood for, this one says
+		c.snd.deferred = min(c.snd.deferred, out.Acked-out.Delivered)
+	}
 	if out.Delivered > 0 {
 		c.grow(now, out, before)
 	}
@@ -172,7 +175,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 			used = max(used, c.snd.woke.pipe)
 		}
 		switch {
-		case state == recovery.Disorder && out.Acked == 0 && !c.rec.Reorders():
+		case state == recovery.Disorder && out.Acked == 0 && !(c.opt.sack && c.rec.Reorders()):
 			c.snd.deferred += n
 			c.snd.marked += before.marked
 			return

@@ -55,6 +55,30 @@ func TestDupAckSpoofing(t *testing.T) {
 	}
 }
 
+// Without SACK two duplicates and a byte, again and again: the duplicates stand for segments that the byte does not
+// acknowledge, and grow nothing.
+func TestDupAcksBeforeEachByte(t *testing.T) {
+	for _, name := range []string{"newreno", "cubic"} {
+		for _, fn := range []string{FunctionsRack, FunctionsBase} {
+			o := wide()
+			o.SACKPermitted = false
+			p := attacked(t, Config{Congestion: name, Functions: fn}, o, 8<<20)
+			p.grow(30 << 10)
+			c := p.host.c
+			before, una := c.cc.Window(), c.rec.Una()
+			for range 300 {
+				for _, more := range []int64{0, 0, 1} {
+					p.attack(sg{flags: wire.ACK, seq: 1, ack: 1 + more + c.rec.Una()})
+				}
+			}
+			p.attack(sg{flags: wire.ACK, seq: 1, ack: 2 + c.rec.Una()})
+			if acked := c.rec.Una() - una; c.cc.Window() > before+acked+4*1460 {
+				t.Errorf("%s, %s: %d bytes took the window from %d to %d", name, fn, acked, before, c.cc.Window())
+			}
+		}
+	}
+}
+
 // Optimistic ACKs beyond what was sent are refused with a challenge (RFC 5961 section 5.2), ten in a second at most (section
 // 7): the window does not move.
 func TestAckOfTheUnsent(t *testing.T) {

@@ -119,10 +119,10 @@ func (v *evidence) delivered(e *burst, end int64, echo mono.Time) {
 	}
 }
 
-// selected is delivered for bytes that were SACKed. What arrived sooner after a retransmission than any round trip takes
-// is the original.
+// selected is delivered for bytes that were SACKed. What arrived within half of what a round trip takes after a
+// retransmission is the original: no path becomes shorter by so much.
 func (v *evidence) selected(e *burst, end int64) {
-	v.resacked = v.resacked || e.xmit > 1 && v.now.Sub(e.sent) >= v.minRTT
+	v.resacked = v.resacked || e.xmit > 1 && v.now.Sub(e.sent) >= v.minRTT/2
 	v.delivered(e, end, 0)
 }
 

@@ -66,6 +66,7 @@ func TestEifelBesideSACKedOriginal(t *testing.T) {
 		second, both string
 	}{
 		{20 * ms, "sacked 1000", "acked 6000, delivered 1000, undo Recovery by eifel, exited"},
+		{85 * ms, "sacked 1000", "acked 6000, delivered 1000, exited"}, // on a path that became shorter
 		{100 * ms, "sacked 1000, lost 1000, again 1000", "acked 6000, delivered 1000, exited"},
 	} {
 		x := doubting(t, DetectorRACK)
