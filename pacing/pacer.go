@@ -147,7 +147,7 @@ func (p *Pacer) Next() mono.Time {
 }
 
 // Wake is when to ask for the next burst where others are paced beside it: Next, rounded up to a multiple of a power of
-// two ns that is at most an eighth of the time between two bursts, and at most MaxGrain. The bursts of many connections so
+// two ns that is at most a quarter of the time between two bursts, and at most MaxGrain. The bursts of many connections so
 // leave at the same instants: a loop wakes for all of them, and the wheel finds a slot due as a whole. It is late by less
 // than a burst, so that it costs nothing of the rate.
 func (p *Pacer) Wake() mono.Time {
@@ -156,7 +156,7 @@ func (p *Pacer) Wake() mono.Time {
 		return at
 	}
 	grain := mono.Time(1)
-	if n := int64(p.burst) * second / int64(p.rate) / 8; n > 1 {
+	if n := int64(p.burst) * second / int64(p.rate) / 4; n > 1 {
 		grain = 1 << min(bits.Len64(uint64(n))-1, bits.Len(MaxGrain)-1)
 	}
 	return (at + grain - 1) &^ (grain - 1)

@@ -128,7 +128,7 @@ func TestPacerCatchesUp(t *testing.T) {
 }
 
 // A loop that wakes at Wake keeps the rate as one does that wakes at Next, and finds whole bursts due: Wake is later by less
-// than an eighth of a burst's time and than MaxGrain, and stands on a grid that connections share.
+// than a quarter of a burst's time and than MaxGrain, and stands on a grid that connections share.
 func TestPacerWake(t *testing.T) {
 	for _, r := range pacedRates[1:] {
 		q := Quantum(r, Burst, 1447)
@@ -138,15 +138,15 @@ func TestPacerWake(t *testing.T) {
 			if l.earned > math.MaxInt64/2 {
 				break
 			}
-			l.wantAbove(q + q/8 + 1)
+			l.wantAbove(q + q/4 + 1)
 			if n := l.sendAll(math.MaxInt64); n != q {
 				t.Fatalf("%v: a departure of %d bytes, want %d", r, n, q)
 			}
 			at, late := l.p.Wake(), int64(l.p.Wake()-l.p.Next())
-			if late < 0 || late > interval/8 || late >= MaxGrain {
+			if late < 0 || late > interval/4 || late >= MaxGrain {
 				t.Fatalf("%v: wakes %d ns late, the burst is %d ns", r, late, interval)
 			}
-			if grain := min(interval/16, MaxGrain); at&-at < mono.Time(grain)/2 {
+			if grain := min(interval/8, MaxGrain); at&-at < mono.Time(grain)/2 {
 				t.Fatalf("%v: wakes at %d, on no grid of %d ns", r, at, grain)
 			}
 			l.wait(at.Sub(l.now))

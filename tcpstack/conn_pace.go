@@ -193,7 +193,13 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 			p.ranges = nil
 		}
 	}
-	rate, quantum := c.paceByWindow(off)
+	rate, wnd := c.rateByWindow(off)
+	quantum := int64(0)
+	if rate > 0 && (limit == 0 || limit >= rate) {
+		if quantum = c.paceBurst(rate); wnd <= quantum {
+			rate = 0
+		}
+	}
 	// A loop that wakes late must not keep a window from being used, and from growing: up to a quarter of a round
 	// trip is made up for, but not more than a superframe at once. A rate that somebody asked for is kept to.
 	slack := min(c.rec.RTT().SRTT()/4, rate.Duration(pacing.MaxQuantum))
@@ -234,23 +240,22 @@ func slower(a, b pacing.Rate) pacing.Rate {
 	return a
 }
 
-// paceByWindow is the rate and the burst of congestion control: its own rate, or a multiple of the window per round
-// trip. 0: none.
+// rateByWindow is the rate of congestion control, and the window that it is to spread: its own rate, or a multiple of the
+// window per round trip. 0: none.
 //
 // The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
 // it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
 // departures would only hold back what each ACK makes room for.
-func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
+func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
 	if !c.pace.byCC || off < initial {
 		return 0, 0
 	}
 	if p, ok := c.cc.(congestion.Pacer); ok {
-		r = pacing.Rate(p.PacingRate())
-		return r, c.paceBurst(r)
+		return pacing.Rate(p.PacingRate()), math.MaxInt64
 	}
 	// Just after a reduction the ACKs of the larger flight still set the pace, as in Linux.
-	wnd := max(c.window(), c.rec.Flight())
+	wnd = max(c.window(), c.rec.Flight())
 	if c.rec.State() == recovery.Recovery && !c.prr.Active() { // nothing of the larger flight comes back: see tailFits
 		wnd = c.window()
 	}
@@ -258,11 +263,7 @@ func (c *Conn) paceByWindow(off int64) (r pacing.Rate, quantum int64) {
 	if wnd <= initial || rtt <= 0 {
 		return 0, 0
 	}
-	r = pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, rtt.Microseconds())))
-	if quantum = c.paceBurst(r); wnd <= quantum {
-		return 0, 0
-	}
-	return r, quantum
+	return pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, rtt.Microseconds()))), wnd
 }
 
 // paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.
