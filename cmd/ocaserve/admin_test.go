@@ -201,7 +201,7 @@ func TestTraceStart(t *testing.T) {
 			sent += e.Len
 		}
 	}
-	if sent < 8<<20 {
+	if sent < 1<<20 { // of 32 MiB: what was in the buffers of both ends before is not in it
 		t.Errorf("%d bytes sent in the record", sent)
 	}
 	wantIn(t, out.String(), "recording to", "1 connection,")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 )
 
 type doctorFlags struct {
@@ -63,7 +62,7 @@ func diagnose(tun func() error, look func(string) (string, error)) []finding {
 		{"tun", tun(), "own IP subnet, 64 KiB bursts, checksum offload"},
 		{"relay", nil, "needs nothing: kernel sockets feed the stack in this process"},
 		{"memory", nil, "in-process, for tests"},
-		{"cpus", nil, fmt.Sprintf("%d: as many shards by default", runtime.GOMAXPROCS(0))},
+		{"cpus", nil, fmt.Sprintf("%d: as many shards by default", processors)},
 	}
 	for _, p := range []struct{ name, without string }{
 		{"ffmpeg", "not found: the demo title is made of deterministic bytes instead of a picture; install ffmpeg for a real one"},

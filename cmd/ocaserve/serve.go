@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"ocaserve/tcpstack/link/fault"
@@ -144,7 +143,7 @@ func (n netFlags) options() (linkOptions, error) {
 		return linkOptions{}, err
 	}
 	if n.Shards == 0 {
-		n.Shards = runtime.GOMAXPROCS(0)
+		n.Shards = processors
 	}
 	wire, err := fault.ParseSpec(n.Fault)
 	if err != nil {

@@ -221,8 +221,11 @@ func (s *server) makeProcessors() {
 	if s.clients != nil {
 		threads += s.opts.link.Shards
 	}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + threads)
+	runtime.GOMAXPROCS(processors + threads)
 }
+
+// processors is how many the Go scheduler has where nobody asks for more: as many as the machine lets the process use.
+var processors = runtime.GOMAXPROCS(0)
 
 // reload reads the certificates again and reopens the access log; what fails stays as it was.
 func (s *server) reload() {
