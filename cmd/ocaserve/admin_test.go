@@ -174,6 +174,10 @@ func TestAdmin(t *testing.T) {
 func TestTraceStart(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	dir := folder(t)
+	// More than the buffers of both ends and of the relay between them may have taken before the recording begins.
+	if err := os.Truncate(filepath.Join(dir, "f"), 96<<20); err != nil {
+		t.Fatal(err)
+	}
 	s := serveRelay(t, dir)
 	held := s.hold("f", 1<<20)
 	record := filepath.Join(dir, "t")
@@ -201,7 +205,7 @@ func TestTraceStart(t *testing.T) {
 			sent += e.Len
 		}
 	}
-	if sent < 1<<20 { // of 32 MiB: what was in the buffers of both ends before is not in it
+	if sent < 8<<20 {
 		t.Errorf("%d bytes sent in the record", sent)
 	}
 	wantIn(t, out.String(), "recording to", "1 connection,")
