@@ -21,8 +21,7 @@ type context struct {
 	lost   bool      // a frame for it could not be sealed: no more records, please
 	dying  bool      // DelContext was called
 	before uint8     // wire bytes of a record before its plaintext
-	behind uint8     // and behind it: inner content type, tag
-	least  int32     // wire bytes of the shortest record: those two
+	least  int32     // wire bytes of the shortest record, which has none
 
 	// Driver, now and then.
 	generation uint64
@@ -102,7 +101,7 @@ func (t *table) take(c *offload.Crypto, key sealKey) *context {
 	if c.Version == tls12 {
 		r.prefixLen, r.inner = maxPrefix, 0
 	}
-	r.before, r.behind = uint8(r.prefixLen), uint8(r.inner+tagLen)
+	r.before = uint8(r.prefixLen)
 	r.least = int32(r.prefixLen + r.inner + tagLen)
 	copy(r.raw[:], c.Key)
 	r.place.number = c.Number

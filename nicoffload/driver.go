@@ -61,7 +61,7 @@ func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
 		return false
 	}
 	why.Add(1)
-	f.Book.Add(ledger.LinkDropped, wireSize(f))
+	f.Book.Add(ledger.LinkDropped, f.Payload())
 	d.next().op = opNop
 	d.finish()
 	return true
@@ -236,17 +236,6 @@ func size(pieces [][]byte) int {
 	n := 0
 	for _, p := range pieces {
 		n += len(p)
-	}
-	return n
-}
-
-// wireSize is the payload of f on the wire, as the stack has it.
-func wireSize(f *link.Frame) (n int) {
-	if len(f.Seal) == 0 {
-		return size(f.Pieces)
-	}
-	for i := range f.Seal {
-		n += max(f.Seal[i].Size(), 0)
 	}
 	return n
 }

@@ -23,10 +23,9 @@ const (
 // keeps in its own memory between two frames.
 type place struct {
 	number uint64
-	length int // wire bytes of the record under way; 0: none is
-	off    int // wire bytes of it that have passed
-	typ    uint8
-	inner  [1]byte // the same, to be sealed
+	length int     // wire bytes of the record under way; 0: none is
+	off    int     // wire bytes of it that have passed
+	typ    [1]byte // content type of the record under way, where it can be sealed from
 	prefix [maxPrefix]byte
 	nonce  [nonceLen]byte
 	aad    [maxPrefix]byte
@@ -35,7 +34,7 @@ type place struct {
 
 // at reports whether run r goes on where p stands.
 func (p *place) at(r *run) bool {
-	return p.number == r.number && p.off == int(r.from) && p.length == int(r.length) && p.typ == r.typ
+	return p.number == r.number && p.off == int(r.from) && p.length == int(r.length) && p.typ[0] == r.typ
 }
 
 // pass makes the next wire bytes of the record under way, as many as dst holds. What of them is plaintext comes from in.
@@ -68,7 +67,7 @@ func (c *context) step(dst []byte, in *cursor) int {
 		c.key.seal(dst[:len(src)], src)
 		return len(src)
 	case p.off < end:
-		c.key.seal(dst[:1], p.inner[:])
+		c.key.seal(dst[:1], p.typ[:])
 		return 1
 	default:
 		return copy(dst, p.tag[p.off-end:])
@@ -80,7 +79,7 @@ func (c *context) step(dst []byte, in *cursor) int {
 // followed by the number (RFC 5288 section 3), which the record carries.
 func (c *context) begin(r *run) {
 	p := &c.place
-	p.number, p.length, p.off, p.typ, p.inner[0] = r.number, int(r.length), 0, r.typ, r.typ
+	p.number, p.length, p.off, p.typ[0] = r.number, int(r.length), 0, r.typ
 	p.prefix[0], p.prefix[1], p.prefix[2] = r.typ, 3, 3
 	if c.version == tls13 {
 		p.prefix[0] = typeData

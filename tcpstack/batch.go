@@ -142,20 +142,9 @@ func (b *batch) sent(n int) {
 func book(frames []link.Frame, e ledger.Event) {
 	for i := range frames {
 		if f := &frames[i]; f.Book != nil {
-			f.Book.Add(e, framePayload(f))
+			f.Book.Add(e, f.Payload())
 		}
 	}
-}
-
-// framePayload is the bytes of a frame to be transmitted that are not headers, as they will be on the wire.
-func framePayload(f *link.Frame) (n int) {
-	if len(f.Seal) == 0 {
-		return f.Len() - len(f.Data)
-	}
-	for i := range f.Seal {
-		n += f.Seal[i].Size()
-	}
-	return n
 }
 
 // drop forgets the frames: the link is gone.

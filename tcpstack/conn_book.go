@@ -32,7 +32,7 @@ func (s *Shard) Live() (sum ledger.Live) {
 	}
 	for i := range s.batch.frames {
 		if f := &s.batch.frames[i]; f.Book != nil {
-			sum.Waiting += int64(framePayload(f))
+			sum.Waiting += int64(f.Payload())
 		}
 	}
 	return sum
@@ -42,7 +42,7 @@ func (s *Shard) Live() (sum ledger.Live) {
 func (b *batch) waiting(book *ledger.Book) (n int64) {
 	for i := range b.frames {
 		if f := &b.frames[i]; f.Book == book && book != nil {
-			n += int64(framePayload(f))
+			n += int64(f.Payload())
 		}
 	}
 	return n

@@ -106,7 +106,7 @@ func (c *Conn) gathersBurst(n, waiting int64) bool {
 		return false
 	}
 	t, ok := c.cc.(congestion.Thresholder)
-	return ok && c.cc.Window() >= t.SSThresh() && c.window() > smallWindow*int64(c.snd.mss)
+	return ok && c.cc.Window() >= t.SSThresh() && !c.isSmall(c.window())
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).

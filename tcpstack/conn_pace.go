@@ -268,7 +268,7 @@ func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
 
 // paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.
 func (c *Conn) paceRatio(wnd int64) (ratio int64, rtt time.Duration) {
-	small, rtt := wnd <= smallWindow*int64(c.snd.mss), c.rec.RTT().SRTT()
+	small, rtt := c.isSmall(wnd), c.rec.RTT().SRTT()
 	t, ok := c.cc.(congestion.Thresholder)
 	switch slow := ok && c.cc.Window() < t.SSThresh()/2; {
 	case slow && small && c.firstSlowStart():
@@ -280,6 +280,9 @@ func (c *Conn) paceRatio(wnd int64) (ratio int64, rtt time.Duration) {
 	}
 	return paceAvoidance, rtt
 }
+
+// isSmall reports whether a window makes no long queue, however it leaves.
+func (c *Conn) isSmall(wnd int64) bool { return wnd <= smallWindow*int64(c.snd.mss) }
 
 // firstSlowStart reports whether congestion control is in the slow start before the first loss.
 func (c *Conn) firstSlowStart() bool {

@@ -212,7 +212,7 @@ func (c *Conn) windowOpens(now mono.Time) {
 	if _, rates := c.cc.(congestion.Pacer); rates || c.timers[timerPace].IsSet() {
 		return
 	}
-	if c.firstSlowStart() && c.window() > smallWindow*int64(c.snd.mss) {
+	if c.firstSlowStart() && !c.isSmall(c.window()) {
 		return
 	}
 	paced := c.pace.Rate() > 0

@@ -79,6 +79,18 @@ type Frame struct {
 	Book *ledger.Book
 }
 
+// Payload is the number of bytes behind Data, as they are on the wire: those of Pieces, or of the records that the device
+// makes of them.
+func (f *Frame) Payload() (n int) {
+	if len(f.Seal) == 0 {
+		return f.Len() - len(f.Data)
+	}
+	for i := range f.Seal {
+		n += max(f.Seal[i].Size(), 0) // below zero: no run at all, which the device refuses
+	}
+	return n
+}
+
 // Len is the length of the frame with its pieces, in bytes, without what a device makes for Seal.
 func (f *Frame) Len() int {
 	n := len(f.Data)

@@ -144,8 +144,8 @@ func (s *Sender) wasResent(d stream.Range) bool {
 }
 
 // eifel is RFC 3522 section 3.2 steps 3 to 5: the ACK that covers what was retransmitted first has a
-// timestamp that is older than the retransmission. If one has not, or retransmitted bytes were SACKed a round trip
-// later, by an ACK that echoes another segment's timestamp, the loss was real as far as timestamps can tell.
+// timestamp that is older than the retransmission. If one has not, or retransmitted bytes were SACKed too late
+// to be the originals, by an ACK that echoes another segment's timestamp, the loss was real as far as timestamps can tell.
 func (s *Sender) eifel(o *Outcome, v *evidence) bool {
 	u := &s.undo
 	if v.resacked {
