@@ -111,7 +111,7 @@ func TestLateReader(t *testing.T) {
 		p.db.next = d.next
 		p.b.dev, p.b.completer = d, d
 		p.b.batch.init(d.Caps(), &p.b.blocks)
-		p.db.drop = func(*link.Frame) bool { return rnd.IntN(20) == 0 }
+		p.db.drop = func(*link.Frame) bool { return rnd.IntN(10) == 0 }
 		client, server := p.connect()
 		data := pattern(1_000_000, seed)
 		released, spans := 0, 0

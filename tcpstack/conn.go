@@ -110,14 +110,14 @@ type receiver struct {
 	ackNow   bool     // an ACK must go out
 	quickACK uint8    // segments still acknowledged at once, at the start of a connection
 	probes   uint8    // keepalive probes unanswered
+	unacked  uint8    // full segments received since the last ACK was sent, 2 at most
+	tsRecent uint32   // RFC 7323 section 4.3
 	fin      int64    // its offset, if finSeen
 
-	edge        int64 // right edge announced: the peer may send offsets below it; never retreats
-	lastAcked   int64 // offset of the last ACK sent
-	unackedSegs int   // full segments received since then
-	limit       int   // receive buffer, bytes; auto-tuned
+	edge      int64 // right edge announced: the peer may send offsets below it; never retreats
+	lastAcked int64 // offset of the last ACK sent
+	limit     int   // receive buffer, bytes; auto-tuned
 
-	tsRecent   uint32    // RFC 7323 section 4.3
 	tsRecentAt mono.Time // when; a timestamp older than 24 days is invalid (section 5.5)
 
 	tune rightSizer

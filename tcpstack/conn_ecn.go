@@ -111,7 +111,7 @@ func (c *Conn) echoEach(now mono.Time, ce bool) {
 	if ce == c.ecn.echo {
 		return
 	}
-	if c.rcv.unackedSegs > 0 {
+	if c.rcv.unacked > 0 {
 		seg := c.header(now, c.rec.Next(), wire.ACK)
 		c.shard.sendControl(&c.flow, &seg)
 		c.ackWasSent()

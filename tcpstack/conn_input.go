@@ -253,9 +253,9 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 // acknowledge implements delayed ACKs (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2): at least every
 // second full-sized segment, within delAckLen, and at once for anything out of order or filling a hole.
 func (c *Conn) acknowledge(now mono.Time, inOrder bool, n int) {
-	c.rcv.unackedSegs += max(1, n/c.snd.mss)
+	c.rcv.unacked = uint8(min(2, int(c.rcv.unacked)+max(1, n/c.snd.mss)))
 	switch {
-	case !inOrder, c.rcv.unackedSegs >= 2:
+	case !inOrder, c.rcv.unacked == 2:
 		c.rcv.ackNow = true
 	case c.rcv.quickACK > 0:
 		c.rcv.quickACK--

@@ -223,7 +223,7 @@ func (c *Conn) burst() int64 {
 // ackWasSent notes that the current ACK went out, with whatever segment carried it.
 func (c *Conn) ackWasSent() {
 	c.rcv.ackNow = false
-	c.rcv.unackedSegs = 0
+	c.rcv.unacked = 0
 	c.rcv.lastAcked = c.rcvNext()
 	c.stopTimer(timerDelAck)
 }

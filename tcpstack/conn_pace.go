@@ -24,6 +24,10 @@ const (
 	// wait for most of the round trip. Where losses keep windows small, each would be found, and the transfer end, by so
 	// much later.
 	paceSmallAvoidance = 200
+	// A window that is far from filling the path makes no queue at the rate of its narrowest link, and what is spread further
+	// arrives later, at the end of a transfer by up to the time over which its last window is spread. So it leaves at that
+	// rate, where it is known: within an eighth of a round trip at the soonest.
+	paceByLink = 800
 )
 
 // tsoRTTLog is Linux's sysctl tcp_tso_rtt_log: a burst grows by 64 KiB shifted right by the number of
@@ -34,11 +38,12 @@ const tsoRTTLog = 9
 // headers, but not TCP's and IP's headers. (Linux counts those too.) Retransmissions count.
 type pacer struct {
 	pacing.Pacer
-	max    pacing.Rate      // SO_MAX_PACING_RATE; 0: none
-	ranges *pacing.Schedule // of parts of the stream; nil: none
-	asked  bool             // the rate in force is one of those two, not congestion control's
-	byCC   bool             // what congestion control allows is spread over the round trip
-	device bool             // a rate that was asked for is in force, and the device spreads the segments of a burst
+	max    pacing.Rate         // SO_MAX_PACING_RATE; 0: none
+	ranges *pacing.Schedule    // of parts of the stream; nil: none
+	asked  bool                // the rate in force is one of those two, not congestion control's
+	byCC   bool                // what congestion control allows is spread over the round trip
+	device bool                // a rate that was asked for is in force, and the device spreads the segments of a burst
+	link   recovery.Dispersion // what the path's narrowest link carries
 }
 
 // limited reports whether somebody asked for a rate, beyond congestion control's.
@@ -263,7 +268,24 @@ func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
 	if wnd <= initial || rtt <= 0 {
 		return 0, 0
 	}
-	return pacing.Rate(max(1, wnd*ratio/100*1e6/max(1, rtt.Microseconds()))), wnd
+	byLink := min(c.linkRate(), perRTT(wnd, paceByLink, rtt))
+	return pacing.Rate(max(1, perRTT(wnd, ratio, rtt), byLink)), wnd
+}
+
+// perRTT is so many per cent of n in a round trip, in bytes per second.
+func perRTT(n, percent int64, rtt time.Duration) int64 {
+	return n * percent / 100 * 1e6 / max(1, rtt.Microseconds())
+}
+
+// linkRate is a rate that makes no queue on the path's narrowest link, if it is known and there is none: a little less
+// than it carries. 0: not known, or there is a queue, where more than the window's share would take others' places in it.
+func (c *Conn) linkRate() int64 {
+	rtt, least := c.rec.RTT().SRTT(), c.rec.RTT().MinRTT()
+	if rtt > least+least/8 {
+		return 0
+	}
+	r := c.pace.link.Rate()
+	return r - r/16
 }
 
 // paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.

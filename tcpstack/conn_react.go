@@ -44,6 +44,9 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 		c.rec.SetNCR(c.fn.NCR)
 	}
 	c.wake(before.pipe)
+	if c.pace.byCC {
+		c.pace.link.Acked(now, out.Delivered, out.RTT)
+	}
 	switch {
 	case out.Undo.By != recovery.ProofNone:
 		c.undo(now, out)

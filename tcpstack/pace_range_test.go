@@ -9,6 +9,7 @@ import (
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
+	"ocaserve/tcpstack/recovery"
 	"ocaserve/tcpstack/stream"
 )
 
@@ -160,10 +161,8 @@ func TestWindowIsSpread(t *testing.T) {
 	}
 }
 
-// A small window is spread over a quarter of the round trip in the first slow start. In congestion avoidance a small window is spread over half a round trip, a larger one over
-// five sixths.
-func TestPaceOfSmallWindows(t *testing.T) {
-	p := sending100(t, FunctionsRack, "cubic")
+// acknowledged is p's connection when all that was in flight has arrived, in round trips of 10 ms.
+func acknowledged(p *peer) *Conn {
 	c := p.host.c
 	for n := range int64(10) {
 		p.together(false, sg{flags: fA, seq: 1, ack: 1 + (n+1)*1460})
@@ -172,6 +171,14 @@ func TestPaceOfSmallWindows(t *testing.T) {
 		p.advance(10 * time.Millisecond)
 		p.together(true, sg{flags: fA, seq: 1, ack: 1 + c.rec.Next()})
 	}
+	return c
+}
+
+// A small window is spread over a quarter of the round trip in the first slow start. In congestion avoidance a small
+// window is spread over half a round trip, a larger one over five sixths.
+func TestPaceOfSmallWindows(t *testing.T) {
+	c := acknowledged(sending100(t, FunctionsRack, "cubic"))
+	c.pace.link = recovery.Dispersion{}
 	for _, tc := range []struct {
 		segments, ssthresh int64
 		percent            int64
@@ -183,16 +190,57 @@ func TestPaceOfSmallWindows(t *testing.T) {
 		{32, 32 * 1460, 200},
 		{33, 33 * 1460, 120},
 	} {
-		c.cc.(congestion.Seeder).Seed(p.now, tc.segments*1460, tc.ssthresh, 0)
-		c.setPace(p.now)
 		rtt := c.rec.RTT().SRTT()
 		if tc.percent == 400 {
 			rtt = c.rec.RTT().MinRTT()
 		}
 		want := tc.segments * 1460 * tc.percent / 100 * 1e6 / rtt.Microseconds()
-		if got := int64(c.PacingRate()); got != want {
+		if got := paceAt(c, tc.segments, tc.ssthresh); got != want {
 			t.Errorf("%d segments, ssthresh %d: %d B/s, want %d %% of the window per round trip, %d", tc.segments, tc.ssthresh, got, tc.percent, want)
 		}
+	}
+}
+
+// paceAt is the pace with a window of so many segments.
+func paceAt(c *Conn, segments, ssthresh int64) int64 {
+	c.cc.(congestion.Seeder).Seed(c.shard.now, segments*1460, ssthresh, 0)
+	c.setPace(c.shard.now)
+	return int64(c.PacingRate())
+}
+
+// Where the initial window has shown what the narrowest link carries, any window leaves nearly as fast as that: not
+// faster than eight windows per round trip, and not slower than without knowing. While there is a queue it does not.
+func TestPaceByLink(t *testing.T) {
+	c := acknowledged(sending100(t, FunctionsRack, "cubic"))
+	know := func(link time.Duration) int64 { // per segment
+		c.pace.link = recovery.Dispersion{}
+		for n := range mono.Time(10) {
+			c.pace.link.Acked(1+n*mono.Time(link), 1460, 10*time.Millisecond+time.Duration(n)*link)
+		}
+		r := c.pace.link.Rate()
+		return r - r/16
+	}
+	windows := func(n, percent int64) int64 {
+		return n * 1460 * percent / 100 * 1e6 / c.rec.RTT().SRTT().Microseconds()
+	}
+	for _, ssthresh := range []int64{math.MaxInt64, 30 * 1460} {
+		usual := int64(120)
+		if ssthresh == math.MaxInt64 {
+			usual = 200
+		}
+		for _, link := range []time.Duration{time.Microsecond, 100 * time.Microsecond, time.Millisecond} {
+			want := min(max(know(link), windows(40, usual)), windows(40, 800))
+			if got := paceAt(c, 40, ssthresh); got != want {
+				t.Errorf("a segment in %v, ssthresh %d: %d B/s, want %d", link, ssthresh, got, want)
+			}
+		}
+	}
+	know(100 * time.Microsecond)
+	for range 20 {
+		c.rec.SampleRTT(c.shard.now, 13*time.Millisecond)
+	}
+	if got, want := paceAt(c, 40, 30*1460), windows(40, 120); got != want {
+		t.Errorf("with a queue: %d B/s, want %d", got, want)
 	}
 }
 

@@ -28,13 +28,13 @@ type rack struct {
 	latest  mono.Time // the last transmission, as stamp gave it
 	now     mono.Time // the last ACK
 
-	round   int64  // RACK.dsack_round; -1: none
-	expired int64  // next at the last time-out
-	mult    uint8  // RACK.reo_wnd_mult
-	persist uint8  // RACK.reo_wnd_persist
-	seen    bool   // RACK.reordering_seen
-	times   uint32 // ACKs that told of reordering, for display
+	round   int64 // RACK.dsack_round; -1: none
+	expired int64 // next at the last time-out
+	mult    uint8 // RACK.reo_wnd_mult
+	persist uint8 // RACK.reo_wnd_persist
+	seen    bool  // RACK.reordering_seen
 	on      bool
+	times   uint32 // ACKs that told of reordering, for display
 }
 
 // reoWndPersist is for how many recoveries a wider window stays without another D-SACK (section 6.2 step 4).
