@@ -218,7 +218,7 @@ func TestPaceByLink(t *testing.T) {
 			c.pace.link.Acked(1+n*mono.Time(link), 1460, 10*time.Millisecond+time.Duration(n)*link)
 		}
 		r := c.pace.link.Rate()
-		return r - r/16
+		return r - r/4
 	}
 	windows := func(n, percent int64) int64 {
 		return n * 1460 * percent / 100 * 1e6 / c.rec.RTT().SRTT().Microseconds()
