@@ -14,7 +14,7 @@ func leftSlowStart(t *testing.T, every int, jitter time.Duration, seed uint64) (
 	p := mbps100(t, 1)
 	p.random = rand.New(rand.NewPCG(seed, 2))
 	p.every, p.jitter = every, jitter
-	f := p.add("newreno", 0)
+	f := p.add("cubic", 0)
 	r := renoOf(f.c)
 	f.onAck = func(Ack) {
 		if window == 0 && r.ssthresh != infinite && p.drops == 0 {

@@ -11,7 +11,8 @@ import (
 // an initial window of ten segments (RFC 6928), and no growth for a window that is not used (RFC 7661).
 // Fast recovery's inflation is not here: recovery's Pipe does its work.
 //
-// Its first slow start is HyStart++ (RFC 9406).
+// Its slow start ends with a loss, as RFC 5681 has it and as Linux's reno does: it is what others are compared with. Where
+// queues are long, take CUBIC.
 //
 // We deviate: RFC 3465 section 2.2 limits slow start to L = 2*SMSS per ACK. A receiver behind GRO
 // acknowledges 64 KiB at once, and such a limit would turn slow start into a crawl; the bursts it guards
@@ -20,7 +21,7 @@ type NewReno struct{ reno }
 
 // NewNewReno makes a controller in slow start.
 func NewNewReno(mss int) *NewReno {
-	c := &NewReno{}
+	c := &NewReno{reno{classic: true}}
 	c.init(mss)
 	return c
 }
@@ -61,6 +62,7 @@ type reno struct {
 	counted        int64 // bytes delivered towards the next increase in congestion avoidance
 	mss            int64
 	inLoss         bool // after a time-out, until recovery is over
+	classic        bool // slow start ends with a loss, else by hystart
 	hystart        hystart
 	before         savedReno // what Undo restores
 }
@@ -104,7 +106,7 @@ func (c *reno) usable(now mono.Time, e Ack) int64 {
 		return 0
 	}
 	c.inLoss = false
-	if c.initial() && c.hystart.acked(now, e) {
+	if c.initial() && !c.classic && c.hystart.acked(now, e) {
 		c.ssthresh = c.cwnd // RFC 9406 section 4.2: "enter congestion avoidance by setting the ssthresh to the current cwnd"
 	}
 	if e.AppLimited || 2*e.InFlight < c.cwnd && !e.Spread {
