@@ -11,8 +11,8 @@ const (
 	batchFrames  = 32        // frames handed to the link at once
 	batchScratch = 256 << 10 // headers and bytes produced at transmit time; stays in L2
 	batchPieces  = 2048
-	// batchBytes is the payload from which on the batch goes out: what was sealed for it is read again by
-	// the link, and should still be in L2. Two superframes measured best.
+	// batchBytes is the payload made for a batch from which on it goes out: what was sealed for it is read again by
+	// the link, and should still be in L2. Two superframes measured best. What is sent by reference does not count.
 	batchBytes = 100 << 10
 	// frameScratch is what one frame may take of the scratch: headers, and a superframe's worth of
 	// records sealed while they are gathered.
@@ -34,7 +34,8 @@ type batch struct {
 	async  asyncScratch
 	taken  uint64 // frames that the link took, since the start
 	stuck  bool
-	bytes  int           // payload in the frames
+	bytes  int           // payload in the frames that was made for them, in scratch
+	before int           // scratch that was free before that of the frame under way
 	ip     wire.IPHeader // scratch
 }
 
@@ -67,6 +68,7 @@ func (b *batch) begin(flow *wire.Flow, seg *wire.Segment, framePayload int) []by
 	wire.PutTCP(head[n:], h, seg, framePayload)
 	b.gather.Mark()
 	b.gather.Book = nil
+	b.before = b.gather.Free()
 	return head
 }
 
@@ -83,7 +85,7 @@ func (b *batch) commit(head []byte, gso int) {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
 		f.Book.Add(ledger.Summed, b.gather.Len())
 	}
-	b.bytes += b.gather.Len()
+	b.bytes += b.before - b.gather.Free()
 	b.push(f)
 }
 

@@ -61,7 +61,7 @@ func (c *Conn) outputNew(now mono.Time) bool {
 		}
 		return false
 	}
-	if c.gathersBurst(n, waiting) {
+	if c.gathersBurst(n, waiting) || c.gathersWindow(n, waiting) {
 		return false
 	}
 	if n = c.mayLeave(now, n); n == 0 {
@@ -107,6 +107,13 @@ func (c *Conn) gathersBurst(n, waiting int64) bool {
 	}
 	t, ok := c.cc.(congestion.Thresholder)
 	return ok && c.cc.Window() >= t.SSThresh() && !c.isSmall(c.window())
+}
+
+// gathersWindow reports whether the n bytes that the peer's window has room for should be sent with what the next ACKs
+// make room for. A window is seldom a multiple of superframes, and its rest, 4 KB of 128, would be every other frame. It
+// is what silly-window avoidance is for segments, for frames, on short round trips: on long ones a window must be full.
+func (c *Conn) gathersWindow(n, waiting int64) bool {
+	return n < waiting && n < c.snd.wnd/8 && n < c.nearBurst() && n == c.windowRoom() && c.rec.Pipe() > c.snd.wnd/2
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).

@@ -313,11 +313,16 @@ func (c *Conn) firstSlowStart() bool {
 	return ok && t.SSThresh() == math.MaxInt64
 }
 
-// paceBurst is the burst at a rate that congestion control chose. A short round trip adds to it: below 512 us it is a
-// whole superframe, since there pacing would cost the CPU more than it spares the queues, which hold what is in flight
-// anyway.
+// paceBurst is the burst at a rate that congestion control chose: no longer than a superframe of whole segments, whose
+// rest would leave as a frame of its own each time.
 func (c *Conn) paceBurst(r pacing.Rate) int64 {
-	mss, units := int64(c.snd.mss), min(c.rec.RTT().MinRTT()/time.Microsecond>>tsoRTTLog, 62)
-	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+int64(pacing.MaxQuantum)>>units, pacing.MaxQuantum)
-	return max(n-n%mss, 2*mss)
+	mss := int64(c.snd.mss)
+	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+c.nearBurst(), pacing.MaxQuantum)
+	return max(min(n-n%mss, c.burst()), 2*mss)
+}
+
+// nearBurst is what a short round trip adds to a burst. Below 512 us it is a whole superframe, since there small frames
+// would cost the CPU more than they spare the queues, which hold what is in flight anyway.
+func (c *Conn) nearBurst() int64 {
+	return pacing.MaxQuantum >> min(c.rec.RTT().MinRTT()/time.Microsecond>>tsoRTTLog, 62)
 }
