@@ -97,8 +97,8 @@ func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why
 		}
 		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
-		r.ctx, r.number, r.count, r.length = c, s.Number, int32(s.Count), int32(s.Len)
-		r.from, r.to, r.seal, r.typ = int32(s.From), int32(s.To), int32(i), s.Type
+		r.ctx, r.number, r.count, r.length = c, s.Number, uint16(s.Count), uint16(s.Len)
+		r.from, r.to, r.seal, r.typ = uint16(s.From), uint16(s.To), uint16(i), s.Type
 		if !d.follows(i) {
 			return 0, d.cannot(c)
 		}

@@ -23,19 +23,19 @@ const (
 	opNop             // nothing: the place of a frame that the driver dropped
 )
 
-// A run is a stream.Sealing as a descriptor holds it.
+// A run is a stream.Sealing as a descriptor holds it: half a cache line. A superframe bounds each number in it.
 type run struct {
 	ctx      *context
 	number   uint64 // of the first record
-	count    int32  // records
-	length   int32  // wire bytes of each record
-	from, to int32  // of the first and of the last
-	seal     int32  // index of the Sealing in the frame; driver only
+	count    uint16 // records
+	length   uint16 // wire bytes of each record
+	from, to uint16 // of the first and of the last
+	seal     uint16 // index of the Sealing in the frame; driver only
 	typ      uint8  // content type of the records
 }
 
 // size is the number of wire bytes that r seals.
-func (r *run) size() int { return int((r.count-1)*r.length + r.to - r.from) }
+func (r *run) size() int { return (int(r.count)-1)*int(r.length) + int(r.to) - int(r.from) }
 
 // plain is the number of plaintext bytes among them. The driver asks.
 func (r *run) plain() int {
@@ -44,7 +44,7 @@ func (r *run) plain() int {
 }
 
 // one is what r has of its i-th record.
-func (r *run) one(i int32) run {
+func (r *run) one(i uint16) run {
 	o := *r
 	o.number, o.count = r.number+uint64(i), 1
 	if i > 0 {
@@ -107,7 +107,8 @@ type txRing struct {
 func newTxRing(n int) *txRing {
 	r := &txRing{descs: make([]desc, n), cqes: make([]uint64, 2*n)}
 	// Each descriptor begins with room for a superframe of whole records, and keeps more once it needed it.
-	const usualPieces, usualRuns = 12, 6
+	// Both are whole cache lines.
+	const usualPieces, usualRuns = 16, 6
 	pieces, runs := make([][]byte, n*usualPieces), make([]run, n*usualRuns)
 	for i := range r.descs {
 		p, k := i*usualPieces, i*usualRuns

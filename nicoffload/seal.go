@@ -114,6 +114,6 @@ func (c *context) fits(s *stream.Sealing) bool {
 }
 
 // plainTo is how much of the first `to` wire bytes of a record of that length is plaintext. The driver asks.
-func (c *context) plainTo(length, to int32) int {
-	return int(min(max(to-int32(c.before), 0), length-c.least))
+func (c *context) plainTo(length, to uint16) int {
+	return min(max(int(to)-int(c.before), 0), int(length)-int(c.least))
 }

@@ -180,7 +180,7 @@ func TestPortableKey(t *testing.T) {
 		c := tab.take(&s.crypto, key)
 		got := make([]byte, len(s.wire))
 		for _, rec := range s.records {
-			c.begin(&run{number: rec.number, length: int32(rec.length), typ: rec.typ})
+			c.begin(&run{number: rec.number, length: uint16(rec.length), typ: rec.typ})
 			in := cursor{pieces: chop(rec.part(0, rec.length), 997)}
 			for at, n := 0, 1; at < rec.length; n = n*3%101 + 1 {
 				end := min(at+n, rec.length)

@@ -157,8 +157,8 @@ func clip(out, runs []run, from, to int) []run {
 			cut := runs[i].one(j)
 			end := at + cut.size()
 			if at < to && end > from {
-				cut.from += int32(max(0, from-at))
-				cut.to -= int32(max(0, end-to))
+				cut.from += uint16(max(0, from-at))
+				cut.to -= uint16(max(0, end-to))
 				out = append(out, cut)
 			}
 			at = end
