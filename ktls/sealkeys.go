@@ -12,19 +12,19 @@ import (
 // Bytes are sealed for the first time in stream order. So one running cipher serves all records of a key: it
 // stands in the record at the front, and no record carries any state but its tag.
 //
-// Fields stand in the order of their use: what an interface leaves to do is in the first three cache lines.
+// Fields stand in the order of their use: what an interface leaves to do is in the first two cache lines, with the lengths
+// in the keyset.
 type sealKeys struct {
-	keyset
-
 	pool     *Pool
+	lease    lease
 	guard    guard
 	front    place  // one past the last byte gathered
 	released uint64 // records below this number are released
+	records  int32  // framed and not released
+	keyLen   uint8  // 0: no interface seals for this cipher
+	retired  bool   // nothing more will be framed
 
-	lease   lease
-	records int32 // framed and not released
-	keyLen  uint8 // 0: no interface seals for this cipher
-	retired bool  // nothing more will be framed
+	keyset
 
 	gcm      *aesgcm.Key   // the engine; nil: whole records are sealed by keyset.aead
 	streamOf uint64        // the number of the running cipher's record, plus 1; 0: of none
