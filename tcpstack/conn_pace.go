@@ -43,6 +43,7 @@ type pacer struct {
 	asked  bool                // the rate in force is one of those two, not congestion control's
 	byCC   bool                // what congestion control allows is spread over the round trip
 	device bool                // a rate that was asked for is in force, and the device spreads the segments of a burst
+	mss    uint16              // that its burst was made for
 	link   recovery.Dispersion // what the path's narrowest link carries
 }
 
@@ -198,7 +199,10 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 			p.ranges = nil
 		}
 	}
-	rate, wnd := c.rateByWindow(off)
+	if limit > 0 && limit == p.Rate() && c.stillAsked(limit) {
+		return
+	}
+	rate, wnd := c.rateByWindow(off, limit)
 	quantum := int64(0)
 	if rate > 0 && (limit == 0 || limit >= rate) {
 		if quantum = c.paceBurst(rate); wnd <= quantum {
@@ -211,9 +215,22 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 	if p.asked = limit > 0 && (rate == 0 || limit < rate); p.asked {
 		rate, quantum, slack = limit, pacing.Quantum(limit, c.shard.paceBurst(), c.snd.mss), 0
 	}
-	p.device = p.asked && c.shard.deviceRates()
+	p.device, p.mss = p.asked && c.shard.deviceRates(), uint16(c.snd.mss)
 	p.SetRate(now, rate, quantum)
 	p.SetCatchUp(slack)
+}
+
+// stillAsked reports whether the rate in force is one that somebody asked for, and nothing can have changed: what each
+// departure asks first. Congestion control allows no less than the window in a round trip.
+func (c *Conn) stillAsked(limit pacing.Rate) bool {
+	p := &c.pace
+	if !p.asked || int(p.mss) != c.snd.mss || p.device != c.shard.deviceRates() {
+		return false
+	}
+	if _, rates := c.cc.(congestion.Pacer); rates {
+		return false
+	}
+	return !p.byCC || float64(c.window())*1e9 >= float64(limit)*float64(c.rec.RTT().SRTT())
 }
 
 // deviceBurst is how much of a rate one burst carries where the device spreads its segments: on the wire that is finer
@@ -246,12 +263,12 @@ func slower(a, b pacing.Rate) pacing.Rate {
 }
 
 // rateByWindow is the rate of congestion control, and the window that it is to spread: its own rate, or a multiple of the
-// window per round trip. 0: none.
+// window per round trip. 0: none. Where it is above the limit that somebody asked for, it may be any rate above it.
 //
 // The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
 // it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
 // departures would only hold back what each ACK makes room for.
-func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
+func (c *Conn) rateByWindow(off int64, limit pacing.Rate) (r pacing.Rate, wnd int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
 	if !c.pace.byCC || off < initial {
 		return 0, 0
@@ -268,8 +285,12 @@ func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
 	if wnd <= initial || rtt <= 0 {
 		return 0, 0
 	}
+	byWindow := max(1, perRTT(wnd, ratio, rtt))
+	if limit > 0 && int64(limit) < byWindow {
+		return pacing.Rate(byWindow), wnd
+	}
 	byLink := min(c.linkRate(), perRTT(wnd, paceByLink, rtt))
-	return pacing.Rate(max(1, perRTT(wnd, ratio, rtt), byLink)), wnd
+	return pacing.Rate(max(byWindow, byLink)), wnd
 }
 
 // perRTT is so many per cent of n in a round trip, in bytes per second.
@@ -318,7 +339,10 @@ func (c *Conn) firstSlowStart() bool {
 func (c *Conn) paceBurst(r pacing.Rate) int64 {
 	mss := int64(c.snd.mss)
 	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+c.nearBurst(), pacing.MaxQuantum)
-	return max(min(n-n%mss, c.burst()), 2*mss)
+	if n > pacing.MaxQuantum/2 {
+		n = min(n, c.burst())
+	}
+	return max(n-n%mss, 2*mss)
 }
 
 // nearBurst is what a short round trip adds to a burst. Below 512 us it is a whole superframe, since there small frames

@@ -68,6 +68,7 @@ type ack struct {
 	at   mono.Time
 	seq  wire.Seq
 	echo uint32
+	asks bool // with one byte, which asks for everything
 }
 
 // newFar makes n clients, each behind a bottleneck that carries 2 % more than the rate.
@@ -169,8 +170,12 @@ func (f *far) input(frame []byte) {
 	r.echo = f.seg.Options.TSVal
 	if f.seg.Flags.Has(wire.SYN) {
 		r.next = f.seg.Seq + 1
-		f.send(r, &wire.Segment{Flags: wire.ACK | wire.PSH, Ack: r.next}, 1) // one byte asks for everything
-		r.seq++
+		asks := ack{f.now, r.next, r.echo, true}
+		if f.rate > 0 {
+			asks.at = asks.at.Add(roundTrip)
+		}
+		r.acks = append(r.acks, asks)
+		f.arm(r)
 		return
 	}
 	if f.seg.Seq == r.next {
@@ -182,7 +187,7 @@ func (f *far) input(frame []byte) {
 func (f *far) carry(r *receiver, n int) {
 	if f.rate == 0 && n > 0 {
 		r.next = r.next.Add(n)
-		f.acknowledge(r, r.next, r.echo)
+		f.acknowledge(r, ack{seq: r.next, echo: r.echo})
 		return
 	}
 	for ; n > 0; n -= mss {
@@ -194,7 +199,7 @@ func (f *far) carry(r *receiver, n int) {
 			continue
 		}
 		r.odd = 0
-		r.acks = append(r.acks, ack{r.free.Add(roundTrip), r.next, r.echo})
+		r.acks = append(r.acks, ack{r.free.Add(roundTrip), r.next, r.echo, false})
 	}
 	f.arm(r)
 }
@@ -213,18 +218,25 @@ func (f *far) fire(t *pacing.Timer) {
 	r := t.User.(*receiver)
 	n := 0
 	for ; n < len(r.acks) && r.acks[n].at <= f.now; n++ {
-		f.acknowledge(r, r.acks[n].seq, r.acks[n].echo)
+		f.acknowledge(r, r.acks[n])
 	}
 	r.acks = r.acks[:copy(r.acks, r.acks[n:])]
 	if len(r.acks) == 0 && r.odd > 0 && r.odd <= f.now {
 		r.odd = 0
-		f.acknowledge(r, r.next, r.echo)
+		f.acknowledge(r, ack{seq: r.next, echo: r.echo})
 	}
 	f.arm(r)
 }
 
-func (f *far) acknowledge(r *receiver, seq wire.Seq, echo uint32) {
-	f.send(r, &wire.Segment{Flags: wire.ACK, Ack: seq, Options: wire.Options{TSEcr: echo}}, 0)
+func (f *far) acknowledge(r *receiver, a ack) {
+	seg := wire.Segment{Flags: wire.ACK, Ack: a.seq, Options: wire.Options{TSEcr: a.echo}}
+	if !a.asks {
+		f.send(r, &seg, 0)
+		return
+	}
+	seg.Flags |= wire.PSH
+	f.send(r, &seg, 1)
+	r.seq++
 }
 
 // send puts a segment with n zero bytes onto the list of what leaves next.
