@@ -12,7 +12,8 @@ const (
 	batchScratch = 256 << 10 // headers and bytes produced at transmit time; stays in L2
 	batchPieces  = 2048
 	// batchBytes is the payload made for a batch from which on it goes out: what was sealed for it is read again by
-	// the link, and should still be in L2. Two superframes measured best. What is sent by reference does not count.
+	// the link, and should still be in L2. Two superframes measured best. What is sent
+	// by reference does not count, unless it was read for the checksum.
 	batchBytes = 100 << 10
 	// frameScratch is what one frame may take of the scratch: headers, and a superframe's worth of
 	// records sealed while they are gathered.
@@ -47,7 +48,8 @@ func (b *batch) init(caps link.Caps, pool *stream.BlockPool) {
 
 // hasRoom reports whether a frame with payload can be built.
 func (b *batch) hasRoom() bool {
-	return !b.stuck && len(b.frames) < cap(b.frames) && b.bytes < batchBytes && b.gather.Free() >= frameScratch
+	return !b.stuck && len(b.frames) < cap(b.frames) && b.bytes < batchBytes && b.gather.Free() >= frameScratch &&
+		b.gather.Room()
 }
 
 // hasControlRoom reports whether a frame without payload can be built.
@@ -85,7 +87,9 @@ func (b *batch) commit(head []byte, gso int) {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
 		f.Book.Add(ledger.Summed, b.gather.Len())
 	}
-	b.bytes += b.before - b.gather.Free()
+	if b.bytes += b.before - b.gather.Free(); !b.caps.TxChecksum { // all of it was read, and is still in L2
+		b.bytes += b.gather.Len()
+	}
 	b.push(f)
 }
 

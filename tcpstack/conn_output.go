@@ -111,9 +111,11 @@ func (c *Conn) gathersBurst(n, waiting int64) bool {
 
 // gathersWindow reports whether the n bytes that the peer's window has room for should be sent with what the next ACKs
 // make room for. A window is seldom a multiple of superframes, and its rest, 4 KB of 128, would be every other frame. It
-// is what silly-window avoidance is for segments, for frames, on short round trips: on long ones a window must be full.
+// is what silly-window avoidance is for segments, for superframes, where the round trip is so short that frames are what
+// costs; and only while nothing seems lost, since what the first duplicate ACKs let go is limited transmit's (RFC 3042).
 func (c *Conn) gathersWindow(n, waiting int64) bool {
-	return n < waiting && n < c.snd.wnd/8 && n < c.nearBurst() && n == c.windowRoom() && c.rec.Pipe() > c.snd.wnd/2
+	return n < waiting && n < c.snd.wnd/16 && c.isNear() && n == c.windowRoom() && c.rec.Pipe() > c.snd.wnd/2 &&
+		c.rec.State() == recovery.Open && c.superframe() > int64(c.snd.mss)
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).
@@ -224,8 +226,11 @@ func (c *Conn) burst() int64 {
 	if c.ecnAlone() {
 		return int64(c.snd.mss)
 	}
-	return int64(c.shard.batch.maxPayload(&c.flow, c.snd.mss))
+	return c.superframe()
 }
+
+// superframe is the payload of the longest frame that the device takes; without segmentation offload, of a segment.
+func (c *Conn) superframe() int64 { return int64(c.shard.batch.maxPayload(&c.flow, c.snd.mss)) }
 
 // ackWasSent notes that the current ACK went out, with whatever segment carried it.
 func (c *Conn) ackWasSent() {

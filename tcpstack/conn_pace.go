@@ -26,7 +26,8 @@ const (
 	paceSmallAvoidance = 200
 	// A window that is far from filling the path makes no queue at the rate of its narrowest link, and what is spread further
 	// arrives later, at the end of a transfer by up to the time over which its last window is spread. So it leaves at that
-	// rate, where it is known: within an eighth of a round trip at the soonest.
+	// rate, where it is known: within an eighth of a round trip at the soonest, and in the first slow start, which is about to
+	// find the end of the path's queue, within a quarter as its first windows do.
 	paceByLink = 800
 )
 
@@ -38,13 +39,14 @@ const tsoRTTLog = 9
 // headers, but not TCP's and IP's headers. (Linux counts those too.) Retransmissions count.
 type pacer struct {
 	pacing.Pacer
-	max    pacing.Rate         // SO_MAX_PACING_RATE; 0: none
-	ranges *pacing.Schedule    // of parts of the stream; nil: none
-	asked  bool                // the rate in force is one of those two, not congestion control's
-	byCC   bool                // what congestion control allows is spread over the round trip
-	device bool                // a rate that was asked for is in force, and the device spreads the segments of a burst
-	mss    uint16              // that its burst was made for
-	link   recovery.Dispersion // what the path's narrowest link carries
+	max     pacing.Rate         // SO_MAX_PACING_RATE; 0: none
+	ranges  *pacing.Schedule    // of parts of the stream; nil: none
+	asked   bool                // the rate in force is one of those two, not congestion control's
+	byCC    bool                // what congestion control allows is spread over the round trip
+	device  bool                // a rate that was asked for is in force, and the device spreads the segments of a burst
+	overran bool                // several segments were lost at once
+	mss     uint16              // that its burst was made for
+	link    recovery.Dispersion // what the path's narrowest link carries
 }
 
 // limited reports whether somebody asked for a rate, beyond congestion control's.
@@ -202,11 +204,13 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 	if limit > 0 && limit == p.Rate() && c.stillAsked(limit) {
 		return
 	}
-	rate, wnd := c.rateByWindow(off, limit)
+	rate, wnd := c.rateByWindow(off)
 	quantum := int64(0)
 	if rate > 0 && (limit == 0 || limit >= rate) {
 		if quantum = c.paceBurst(rate); wnd <= quantum {
 			rate = 0
+		} else {
+			rate = max(rate, c.rateByLink(wnd))
 		}
 	}
 	// A loop that wakes late must not keep a window from being used, and from growing: up to a quarter of a round
@@ -263,12 +267,12 @@ func slower(a, b pacing.Rate) pacing.Rate {
 }
 
 // rateByWindow is the rate of congestion control, and the window that it is to spread: its own rate, or a multiple of the
-// window per round trip. 0: none. Where it is above the limit that somebody asked for, it may be any rate above it.
+// window per round trip. 0: none.
 //
 // The initial window leaves at once, as in Linux, since little is known of the path yet and a short response is all in
 // it. So does any window that is no larger than that or than one burst: there is nothing to spread, and waiting for
 // departures would only hold back what each ACK makes room for.
-func (c *Conn) rateByWindow(off int64, limit pacing.Rate) (r pacing.Rate, wnd int64) {
+func (c *Conn) rateByWindow(off int64) (r pacing.Rate, wnd int64) {
 	initial := congestion.InitialWindow(c.snd.mss)
 	if !c.pace.byCC || off < initial {
 		return 0, 0
@@ -285,12 +289,7 @@ func (c *Conn) rateByWindow(off int64, limit pacing.Rate) (r pacing.Rate, wnd in
 	if wnd <= initial || rtt <= 0 {
 		return 0, 0
 	}
-	byWindow := max(1, perRTT(wnd, ratio, rtt))
-	if limit > 0 && int64(limit) < byWindow {
-		return pacing.Rate(byWindow), wnd
-	}
-	byLink := min(c.linkRate(), perRTT(wnd, paceByLink, rtt))
-	return pacing.Rate(max(byWindow, byLink)), wnd
+	return pacing.Rate(max(1, perRTT(wnd, ratio, rtt))), wnd
 }
 
 // perRTT is so many per cent of n in a round trip, in bytes per second.
@@ -298,16 +297,22 @@ func perRTT(n, percent int64, rtt time.Duration) int64 {
 	return n * percent / 100 * 1e6 / max(1, rtt.Microseconds())
 }
 
-// linkRate is a rate that makes no queue on the path's narrowest link, if it is known and there is none: three quarters of
-// what it seems to carry, since ten segments tell that to within a quarter. 0: not known, or there is a queue, where more
-// than the window's share would take others' places in it.
-func (c *Conn) linkRate() int64 {
+// rateByLink is the rate at which a window that is far from filling the path may leave: one that makes no queue on the
+// path's narrowest link, three quarters of what that seems to carry, since ten segments tell it to within a quarter. 0: not
+// known; or there is a queue, where more than the window's share would take others' places in it; or several segments
+// were lost at once, and so something drops what comes fast without a queue that would show: a policer, or a short queue
+// that others use too.
+func (c *Conn) rateByLink(wnd int64) pacing.Rate {
 	rtt, least := c.rec.RTT().SRTT(), c.rec.RTT().MinRTT()
-	if rtt > least+least/8 {
+	if _, rates := c.cc.(congestion.Pacer); rates || c.pace.overran || rtt > least+least/8 {
 		return 0
 	}
+	most := int64(paceByLink)
+	if c.firstSlowStart() {
+		most = paceSmall
+	}
 	r := c.pace.link.Rate()
-	return r - r/4
+	return pacing.Rate(min(r-r/4, perRTT(wnd, most, rtt)))
 }
 
 // paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.
@@ -335,18 +340,23 @@ func (c *Conn) firstSlowStart() bool {
 }
 
 // paceBurst is the burst at a rate that congestion control chose: no longer than a superframe of whole segments, whose
-// rest would leave as a frame of its own each time.
+// rest would leave as a frame of its own each time. A short round trip adds to it: below 512 us it is a whole superframe,
+// since there pacing would cost the CPU more than it spares the queues, which hold what is in flight anyway.
 func (c *Conn) paceBurst(r pacing.Rate) int64 {
-	mss := int64(c.snd.mss)
-	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+c.nearBurst(), pacing.MaxQuantum)
+	mss, units := int64(c.snd.mss), min(c.minRTTUnits(), 62)
+	n := min(pacing.Quantum(r, c.shard.stack.cfg.PaceBurst, c.snd.mss)+int64(pacing.MaxQuantum)>>units, pacing.MaxQuantum)
 	if n > pacing.MaxQuantum/2 {
-		n = min(n, c.burst())
+		if frame := c.superframe(); frame > mss {
+			n = min(n, frame)
+		}
 	}
 	return max(n-n%mss, 2*mss)
 }
 
-// nearBurst is what a short round trip adds to a burst. Below 512 us it is a whole superframe, since there small frames
-// would cost the CPU more than they spare the queues, which hold what is in flight anyway.
-func (c *Conn) nearBurst() int64 {
-	return pacing.MaxQuantum >> min(c.rec.RTT().MinRTT()/time.Microsecond>>tsoRTTLog, 62)
+// minRTTUnits is the least round trip in units of 512 us.
+func (c *Conn) minRTTUnits() time.Duration {
+	return c.rec.RTT().MinRTT() / time.Microsecond >> tsoRTTLog
 }
+
+// isNear reports whether the least round trip is below 512 us: a network whose frames cost more than its queues.
+func (c *Conn) isNear() bool { return c.minRTTUnits() == 0 }

@@ -44,7 +44,7 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 		c.rec.SetNCR(c.fn.NCR)
 	}
 	c.wake(before.pipe)
-	if c.pace.byCC {
+	if c.pace.byCC && c.rec.State() < recovery.Recovery { // there RTTs may be those of timestamps
 		c.pace.link.Acked(now, out.Delivered, out.RTT)
 	}
 	switch {
@@ -78,6 +78,9 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 
 // reactLoss reduces the window once for each episode of loss.
 func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
+	if out.Lost > 2*int64(c.snd.mss) {
+		c.pace.overran = true
+	}
 	if c.mtuReact(now, out) || !out.Entered {
 		return
 	}

@@ -209,9 +209,13 @@ func paceAt(c *Conn, segments, ssthresh int64) int64 {
 }
 
 // Where the initial window has shown what the narrowest link carries, any window leaves nearly as fast as that: not
-// faster than eight windows per round trip, and not slower than without knowing. While there is a queue it does not.
+// faster than eight windows per round trip, four in the first slow start, and not slower than without knowing. Its burst
+// is that of its own rate. While there is a queue it does not, nor after several segments were lost at once.
 func TestPaceByLink(t *testing.T) {
 	c := acknowledged(sending100(t, FunctionsRack, "cubic"))
+	for range 100 { // what was spread over the last round trip came back sooner
+		c.rec.SampleRTT(c.shard.now, c.rec.RTT().MinRTT())
+	}
 	know := func(link time.Duration) int64 { // per segment
 		c.pace.link = recovery.Dispersion{}
 		for n := range mono.Time(10) {
@@ -223,21 +227,25 @@ func TestPaceByLink(t *testing.T) {
 	windows := func(n, percent int64) int64 {
 		return n * 1460 * percent / 100 * 1e6 / c.rec.RTT().SRTT().Microseconds()
 	}
-	for _, ssthresh := range []int64{math.MaxInt64, 30 * 1460} {
-		usual := int64(120)
-		if ssthresh == math.MaxInt64 {
-			usual = 200
-		}
+	for _, tc := range []struct{ ssthresh, usual, most int64 }{{math.MaxInt64, 200, 400}, {30 * 1460, 120, 800}} {
 		for _, link := range []time.Duration{time.Microsecond, 100 * time.Microsecond, time.Millisecond} {
-			want := min(max(know(link), windows(40, usual)), windows(40, 800))
-			if got := paceAt(c, 40, ssthresh); got != want {
-				t.Errorf("a segment in %v, ssthresh %d: %d B/s, want %d", link, ssthresh, got, want)
+			want := min(max(know(link), windows(40, tc.usual)), windows(40, tc.most))
+			if got := paceAt(c, 40, tc.ssthresh); got != want {
+				t.Errorf("a segment in %v, ssthresh %d: %d B/s, want %d", link, tc.ssthresh, got, want)
+			}
+			if got, want := c.pace.Quantum(), c.paceBurst(pacing.Rate(windows(40, tc.usual))); got != want {
+				t.Errorf("a segment in %v, ssthresh %d: bursts of %d, want %d", link, tc.ssthresh, got, want)
 			}
 		}
 	}
 	know(100 * time.Microsecond)
+	c.pace.overran = true
+	if got, want := paceAt(c, 40, 30*1460), windows(40, 120); got != want {
+		t.Errorf("after an overrun: %d B/s, want %d", got, want)
+	}
+	c.pace.overran = false
 	for range 20 {
-		c.rec.SampleRTT(c.shard.now, 13*time.Millisecond)
+		c.rec.SampleRTT(c.shard.now, 12*time.Millisecond)
 	}
 	if got, want := paceAt(c, 40, 30*1460), windows(40, 120); got != want {
 		t.Errorf("with a queue: %d B/s, want %d", got, want)

@@ -38,8 +38,8 @@ func (d *Dispersion) Acked(now mono.Time, n int64, rtt time.Duration) {
 	}
 	d.rtt = uint32(rtt)
 	apart := gap - (rtt - before)
-	if before == 0 || apart*trainCloser > gap || gap > rtt/trainHole || n > trainMemory {
-		return
+	if before == 0 || apart < 0 || gap < 0 || apart*trainCloser > gap || gap > rtt/trainHole || n > trainMemory {
+		return // below zero: reordered, or of clocks that do not agree
 	}
 	d.bytes, d.took = d.bytes+uint32(n), d.took+uint32(gap)
 	if d.bytes > 2*trainMemory || d.took > math.MaxUint32/2 {
