@@ -205,10 +205,7 @@ func (d *Device) fill(f *link.Frame, runs []run, payload, fetch int) {
 		e.data = f.Data
 	}
 	e.pieces = append(e.pieces[:0], f.Pieces...)
-	e.runs = e.runs[:0]
-	for i := range runs { // one or two, for which a call of the runtime costs more than the copy
-		e.runs = append(e.runs, runs[i])
-	}
+	e.runs = append(e.runs[:0], runs...)
 	d.countOffloads(f, e)
 	d.expect(f, e)
 }
