@@ -12,8 +12,8 @@ const (
 	batchScratch = 256 << 10 // headers and bytes produced at transmit time; stays in L2
 	batchPieces  = 2048
 	// batchBytes is the payload made for a batch from which on it goes out: what was sealed for it is read again by
-	// the link, and should still be in L2. Two superframes measured best. What is sent
-	// by reference does not count, unless it was read for the checksum.
+	// the link, and should still be in L2. Two superframes measured best. What is sent by reference does not count,
+	// unless it was read for the checksum.
 	batchBytes = 100 << 10
 	// frameScratch is what one frame may take of the scratch: headers, and a superframe's worth of
 	// records sealed while they are gathered.
@@ -35,7 +35,7 @@ type batch struct {
 	async  asyncScratch
 	taken  uint64 // frames that the link took, since the start
 	stuck  bool
-	bytes  int           // payload in the frames that was made for them, in scratch
+	bytes  int           // payload in the frames that was made for them, in scratch, or read for them
 	before int           // scratch that was free before that of the frame under way
 	ip     wire.IPHeader // scratch
 }
@@ -49,7 +49,7 @@ func (b *batch) init(caps link.Caps, pool *stream.BlockPool) {
 // hasRoom reports whether a frame with payload can be built.
 func (b *batch) hasRoom() bool {
 	return !b.stuck && len(b.frames) < cap(b.frames) && b.bytes < batchBytes && b.gather.Free() >= frameScratch &&
-		b.gather.Room()
+		b.gather.Count() <= batchPieces
 }
 
 // hasControlRoom reports whether a frame without payload can be built.
@@ -87,7 +87,9 @@ func (b *batch) commit(head []byte, gso int) {
 		wire.CompleteTCP(head[ipLen:], wire.SumPieces(f.Pieces, 0))
 		f.Book.Add(ledger.Summed, b.gather.Len())
 	}
-	if b.bytes += b.before - b.gather.Free(); !b.caps.TxChecksum { // all of it was read, and is still in L2
+	if b.caps.TxChecksum {
+		b.bytes += b.before - b.gather.Free()
+	} else { // all of it was read, whatever was made
 		b.bytes += b.gather.Len()
 	}
 	b.push(f)

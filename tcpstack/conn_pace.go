@@ -54,9 +54,12 @@ func (p *pacer) limited() bool { return p.max > 0 || p.ranges != nil }
 
 // choosePacing decides whether congestion control's rate holds: where the TCP implementation is a paced one, and for a
 // controller that thinks in rates in any case, since without departures of its own making BBR measures bursts.
-func (c *Conn) choosePacing() {
-	_, rates := c.cc.(congestion.Pacer)
-	c.pace.byCC = c.fn.Paced || rates
+func (c *Conn) choosePacing() { c.pace.byCC = c.fn.Paced || c.setsRates() }
+
+// setsRates reports whether congestion control has a rate of its own, beside a window.
+func (c *Conn) setsRates() bool {
+	_, ok := c.cc.(congestion.Pacer)
+	return ok
 }
 
 // initPace takes over what listener and stack are configured with, once c is established.
@@ -228,10 +231,7 @@ func (c *Conn) setPaceAt(now mono.Time, off int64) {
 // departure asks first. Congestion control allows no less than the window in a round trip.
 func (c *Conn) stillAsked(limit pacing.Rate) bool {
 	p := &c.pace
-	if !p.asked || int(p.mss) != c.snd.mss || p.device != c.shard.deviceRates() {
-		return false
-	}
-	if _, rates := c.cc.(congestion.Pacer); rates {
+	if !p.asked || int(p.mss) != c.snd.mss || p.device != c.shard.deviceRates() || c.setsRates() {
 		return false
 	}
 	return !p.byCC || float64(c.window())*1e9 >= float64(limit)*float64(c.rec.RTT().SRTT())
@@ -304,7 +304,7 @@ func perRTT(n, percent int64, rtt time.Duration) int64 {
 // that others use too.
 func (c *Conn) rateByLink(wnd int64) pacing.Rate {
 	rtt, least := c.rec.RTT().SRTT(), c.rec.RTT().MinRTT()
-	if _, rates := c.cc.(congestion.Pacer); rates || c.pace.overran || rtt > least+least/8 {
+	if c.setsRates() || c.pace.overran || rtt > least+least/8 {
 		return 0
 	}
 	most := int64(paceByLink)

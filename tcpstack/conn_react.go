@@ -78,10 +78,13 @@ func (c *Conn) react(now mono.Time, out *recovery.Outcome, before flight) {
 
 // reactLoss reduces the window once for each episode of loss.
 func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
+	if c.mtuReact(now, out) {
+		return
+	}
 	if out.Lost > 2*int64(c.snd.mss) {
 		c.pace.overran = true
 	}
-	if c.mtuReact(now, out) || !out.Entered {
+	if !out.Entered {
 		return
 	}
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
@@ -215,7 +218,7 @@ func (c *Conn) grow(now mono.Time, out *recovery.Outcome, before flight) {
 //
 // A controller that sets rates measures what they give, and is left alone.
 func (c *Conn) windowOpens(now mono.Time) {
-	if _, rates := c.cc.(congestion.Pacer); rates || c.timers[timerPace].IsSet() {
+	if c.setsRates() || c.timers[timerPace].IsSet() {
 		return
 	}
 	if c.firstSlowStart() && !c.isSmall(c.window()) {

@@ -229,14 +229,13 @@ func (f *far) fire(t *pacing.Timer) {
 }
 
 func (f *far) acknowledge(r *receiver, a ack) {
-	seg := wire.Segment{Flags: wire.ACK, Ack: a.seq, Options: wire.Options{TSEcr: a.echo}}
-	if !a.asks {
-		f.send(r, &seg, 0)
-		return
+	seg, n := wire.Segment{Flags: wire.ACK, Ack: a.seq, Options: wire.Options{TSEcr: a.echo}}, 0
+	if a.asks {
+		seg.Flags |= wire.PSH
+		n = 1
 	}
-	seg.Flags |= wire.PSH
-	f.send(r, &seg, 1)
-	r.seq++
+	f.send(r, &seg, n)
+	r.seq = r.seq.Add(n)
 }
 
 // send puts a segment with n zero bytes onto the list of what leaves next.

@@ -8,7 +8,6 @@ import "ocaserve/tcpstack/ledger"
 type Gather struct {
 	pieces  [][]byte
 	scratch []byte // len: bytes reserved so far; cap: all there is
-	most    int    // pieces that a batch should have
 	length  int    // bytes in pieces since the last Mark
 	mark    int    // index of the first piece since the last Mark
 	joint   int    // the last piece ends at this index of the scratch; -1: elsewhere
@@ -25,7 +24,7 @@ type Gather struct {
 // Init gives g its scratch memory and room for n pieces. Both stay with g.
 func (g *Gather) Init(scratch []byte, n int) {
 	g.scratch = scratch[:0]
-	g.pieces, g.most = make([][]byte, 0, n), n
+	g.pieces = make([][]byte, 0, n)
 	g.sealings = nil
 	g.mark, g.length, g.markSeal, g.unsealed, g.joint = 0, 0, 0, 0, -1
 }
@@ -97,9 +96,8 @@ func (g *Gather) Scratch(n int) []byte {
 // Free is the scratch left in this batch, in bytes.
 func (g *Gather) Free() int { return cap(g.scratch) - len(g.scratch) }
 
-// Room reports whether another frame should be gathered into this batch: there are as many pieces as Init made room for,
-// or fewer. A frame may have more, of one byte each.
-func (g *Gather) Room() bool { return len(g.pieces) <= g.most }
+// Count is the number of pieces in this batch.
+func (g *Gather) Count() int { return len(g.pieces) }
 
 // Unsealed declares that the next n wire bytes are records for the device to seal, and returns what the caller fills in:
 // which. Of these bytes the caller adds the plaintext alone.
