@@ -54,14 +54,14 @@ func sentAfter(t1 mono.Time, end1 int64, t2 mono.Time, end2 int64) bool {
 // nanosecond later, and so does what follows it.
 func (k *rack) stamp(now mono.Time, again bool) mono.Time {
 	switch {
-	case !k.on || now > k.latest:
+	case !k.on:
+		return now
+	case now > k.latest:
+		k.latest = now
 	case again:
-		now = k.latest + 1
-	default:
-		now = k.latest
+		k.latest++
 	}
-	k.latest = now
-	return now
+	return k.latest
 }
 
 // evidence collects from one ACK what RACK and the search for needless retransmissions want to know.
@@ -228,7 +228,7 @@ func (s *Sender) judgeOriginals(now mono.Time, wait time.Duration, o *Outcome) m
 	for ; i < len(all) && all[i].end <= k.edge; i++ {
 		if all[i].mark == 0 {
 			if all[i].sent.Add(wait) > now {
-				break // and so have all above, which were not sent earlier
+				break // and so have all above: few were sent earlier
 			}
 			s.lose(all, i, o)
 		}
@@ -236,7 +236,9 @@ func (s *Sender) judgeOriginals(now mono.Time, wait time.Duration, o *Outcome) m
 	k.decided = max(k.decided, s.start(all, i))
 	for j := s.board.find(k.edge) - 1; j >= i; j-- {
 		if all[j].mark == 0 {
-			return all[j].sent
+			// What an undo took back keeps the time of a copy, and may be younger than all above: with theirs alone the
+			// timer would be due for ever, and judge nothing.
+			return max(all[i].sent, all[j].sent)
 		}
 	}
 	return 0
@@ -318,7 +320,7 @@ func (s *Sender) SetDetector(d Detector) {
 	}
 	s.resetProbe()
 	s.resetAux()
-	s.rack = rack{on: on, round: -1, mult: 1, decided: s.una, edge: s.una}
+	s.rack = rack{on: on, round: -1, mult: 1, decided: s.una, edge: s.una, latest: s.rack.latest}
 	if !on {
 		// RFC 6675 knows an edge below which everything is lost; RACK may have left holes there.
 		s.markLost(s.una, s.lostEdge)
