@@ -25,9 +25,8 @@ const (
 	// much later.
 	paceSmallAvoidance = 200
 	// A window that is far from filling the path makes no queue at the rate of its narrowest link, and what is spread further
-	// arrives later, at the end of a transfer by up to the time over which its last window is spread. So it leaves at that
-	// rate, where it is known: within an eighth of a round trip at the soonest, and in the first slow start, which is about to
-	// find the end of the path's queue, within a quarter as its first windows do.
+	// arrives later, at the end of a transfer by up to the time over which its last window is spread, and a loss in it is
+	// found by as much later. So it leaves at that rate, where it is known: within an eighth of a round trip at the soonest.
 	paceByLink = 800
 )
 
@@ -307,12 +306,8 @@ func (c *Conn) rateByLink(wnd int64) pacing.Rate {
 	if c.setsRates() || c.pace.overran || rtt > least+least/8 {
 		return 0
 	}
-	most := int64(paceByLink)
-	if c.firstSlowStart() {
-		most = paceSmall
-	}
 	r := c.pace.link.Rate()
-	return pacing.Rate(min(r-r/4, perRTT(wnd, most, rtt)))
+	return pacing.Rate(min(r-r/4, perRTT(wnd, paceByLink, rtt)))
 }
 
 // paceRatio is the part of a window that leaves in a round trip, in per cent, and which round trip that is.

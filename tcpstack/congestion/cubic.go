@@ -170,7 +170,7 @@ func (c *Cubic) reno3(n int64) {
 }
 
 // Lost reduces to beta_cubic = 0.7 (section 4.6) and releases bandwidth faster if the window had not
-// come back to where it was lost before (fast convergence, section 4.7). To an ECN echo in congestion
+// come back to where it was lost before (fast convergence, section 4.7), to within a segment. To an ECN echo in congestion
 // avoidance it reacts less, as RFC 8511 section 3 has it; that RFC sets a number for Reno only, and 0.85 is
 // what its authors measured CUBIC with.
 func (c *Cubic) Lost(now mono.Time, e Loss) {
@@ -194,7 +194,7 @@ func (c *Cubic) save(now mono.Time, e Loss) {
 
 func (c *Cubic) remember() {
 	c.prior = c.cwnd
-	if c.cwnd < c.wMax {
+	if c.cwnd <= c.wMax-c.mss {
 		c.wMax = c.cwnd / 20 * 17 // cwnd * (1 + beta) / 2
 	} else {
 		c.wMax = c.cwnd

@@ -162,6 +162,18 @@ func TestCubicFastConvergence(t *testing.T) {
 	}
 }
 
+// A window that has come back to where it was, but for a part of a segment, has not lost below W_max.
+func TestCubicConvergesBelowASegment(t *testing.T) {
+	for missing, want := range map[int64]int64{0: 30_000, 1: 29_999, mss - 1: 29_001, mss: 29_000 / 20 * 17} {
+		c, now := grown(30_000)
+		c.cwnd = 30_000 - missing
+		c.Lost(now.Add(time.Second), Loss{InFlight: c.cwnd})
+		if c.wMax != want {
+			t.Errorf("lost again %d bytes below: W_max %d, want %d", missing, c.wMax, want)
+		}
+	}
+}
+
 // Section 5.8: time without traffic does not grow the window.
 func TestCubicIdleTime(t *testing.T) {
 	c, now := grown(10_000_000)

@@ -20,10 +20,11 @@ type PRR struct {
 // window allowed before and has not been sent yet, because it is paced, or output has not had its turn since.
 //
 // RFC 9937 knows no pacing: to it whatever is missing in flight has been lost, and PRR-CRB sends no more than is
-// delivered to make up for it. What is withheld was never in the network. So we count it as if it had been sent and
-// had arrived at once: what goes out until the end of the recovery is ssthresh, as without pacing.
+// delivered to make up for it. What is withheld was never in the network. So we count it as in flight, and let it out
+// beside what the ACKs let out: at each of them as much has been sent as without pacing. Were it not, each loss would put
+// the stream back by what pacing happened to withhold when it was found.
 func (p *PRR) Enter(recoverFS, withheld, ssthresh int64) {
-	*p = PRR{recoverFS: max(recoverFS+withheld, 1), delivered: withheld, ssthresh: ssthresh}
+	*p = PRR{recoverFS: max(recoverFS+withheld, 1), out: -withheld, ssthresh: ssthresh}
 }
 
 // Active reports whether a recovery is under way.

@@ -118,6 +118,27 @@ func TestPRRWithheld(t *testing.T) {
 	}
 }
 
+// Where pacing withheld a part of the window when a loss was found, as much has been sent at each ACK of the recovery as if
+// all of the window had been in flight by then.
+func TestPRRWithheldIsNotLost(t *testing.T) {
+	const flight, withheld, thresh = 213 * mss, 45 * mss, 180 * mss
+	var paced, not PRR
+	paced.Enter(flight, withheld, thresh)
+	not.Enter(flight+withheld, 0, thresh)
+	pipe, all := int64(flight), int64(flight+withheld)
+	sent, want := int64(0), int64(withheld)
+	for i := range 200 {
+		n := max(0, paced.Ack(mss, pipe-mss, mss, false)-(pipe-mss))
+		paced.Sent(n)
+		m := max(0, not.Ack(mss, all-mss, mss, false)-(all-mss))
+		not.Sent(m)
+		pipe, all, sent, want = pipe-mss+n, all-mss+m, sent+n, want+m
+		if sent != want || pipe != all {
+			t.Fatalf("after %d ACKs %d bytes have been sent, want %d; %d in flight, want %d", i+1, sent, want, pipe, all)
+		}
+	}
+}
+
 // ACKs that come before output's turn let out as much as one by one: in PRR-SSRB each two segments.
 func TestPRRTogether(t *testing.T) {
 	var window, out [2]int64
