@@ -138,7 +138,8 @@ func (c *Cubic) beginEpoch(now mono.Time) {
 	}
 }
 
-// curve is W_cubic(t) = C*(t-K)^3 + W_max, in bytes.
+// curve is W_cubic(t) = C*(t-K)^3 + W_max, in bytes. Below the plateau only whole segments are missing, as in Linux, or, of
+// small windows, 32nds: the rest of one would be missing for as long as the curve is flat.
 func (c *Cubic) curve(t time.Duration) int64 {
 	d := int64(t/cubicTick) - c.k
 	neg := d < 0
@@ -150,7 +151,8 @@ func (c *Cubic) curve(t time.Duration) int64 {
 	hi, lo := bits.Mul64(uint64(d*d), uint64(d)*uint64(c.mss))
 	cube := int64(hi<<34|lo>>30) / 5 * 2
 	if neg {
-		return c.origin - cube
+		unit := min(c.mss, c.origin/32+1)
+		return c.origin - (cube - cube%unit)
 	}
 	return c.origin + cube
 }
