@@ -89,7 +89,7 @@ func (c *Conn) reactLoss(now mono.Time, out *recovery.Outcome, before flight) {
 	}
 	// RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window "MUST NOT be included in this
 	// calculation".
-	withheld := c.withheld(before)
+	withheld := c.withheld(out, before)
 	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before)})
 	c.ecnReduced()
 	if c.rec.State() == recovery.Recovery && !c.tailFits(out) { // or a loss probe repaired it all (RFC 8985 section 7.4.2)
@@ -115,11 +115,12 @@ func (c *Conn) usedWindow(before flight) int64 {
 }
 
 // withheld is the part of a window in use that is not in flight yet.
-func (c *Conn) withheld(before flight) int64 {
+func (c *Conn) withheld(out *recovery.Outcome, before flight) int64 {
 	if !c.snd.woke.full && !c.spread(before.pipe) {
 		return 0
 	}
-	return max(0, min(c.cc.Window()-before.pipe, c.windowRoom(), c.unsentWithFin()))
+	pipe := max(before.pipe, c.rec.Pipe()+out.Lost+out.Delivered) // an undo puts back in flight what the time-out had judged lost
+	return max(0, min(c.cc.Window()-pipe, c.windowRoom(), c.unsentWithFin()))
 }
 
 // reactMark answers an ECN echo: once per window of data, as if a segment had been lost (RFC 3168 section 6.1.2). A
@@ -136,7 +137,7 @@ func (c *Conn) reactMark(now mono.Time, out *recovery.Outcome, before flight) {
 		return // a reduction is under way
 	}
 	c.shard.stats.ECNReductions++
-	withheld := c.withheld(before)
+	withheld := c.withheld(out, before)
 	c.cc.Lost(now, congestion.Loss{InFlight: c.usedWindow(before), ECN: true})
 	c.ecnReduced()
 	c.enterPRR(out, withheld)

@@ -138,8 +138,8 @@ func (c *Cubic) beginEpoch(now mono.Time) {
 	}
 }
 
-// curve is W_cubic(t) = C*(t-K)^3 + W_max, in bytes. Below the plateau only whole segments are missing, as in Linux, or, of
-// small windows, 32nds: the rest of one would be missing for as long as the curve is flat.
+// curve is W_cubic(t) = C*(t-K)^3 + W_max, in bytes. We deviate: below the plateau only whole segments are missing, as in
+// Linux (bictcp_update), or, of small windows, 32nds. The rest of one would be missing for as long as the curve is flat.
 func (c *Cubic) curve(t time.Duration) int64 {
 	d := int64(t/cubicTick) - c.k
 	neg := d < 0
@@ -171,10 +171,9 @@ func (c *Cubic) reno3(n int64) {
 	}
 }
 
-// Lost reduces to beta_cubic = 0.7 (section 4.6) and releases bandwidth faster if the window had not
-// come back to where it was lost before (fast convergence, section 4.7), to within a segment. To an ECN echo in congestion
-// avoidance it reacts less, as RFC 8511 section 3 has it; that RFC sets a number for Reno only, and 0.85 is
-// what its authors measured CUBIC with.
+// Lost reduces to beta_cubic = 0.7 (section 4.6) and releases bandwidth faster if the window had not come back to where it
+// was lost before (fast convergence, section 4.7). To an ECN echo in congestion avoidance it reacts less, as RFC 8511
+// section 3 has it; that RFC sets a number for Reno only, and 0.85 is what its authors measured CUBIC with.
 func (c *Cubic) Lost(now mono.Time, e Loss) {
 	c.save(now, e)
 	c.remember()
@@ -194,6 +193,8 @@ func (c *Cubic) save(now mono.Time, e Loss) {
 	}
 }
 
+// remember fixes W_max. We deviate from "cwnd < W_max" by a segment: the curve is flat there and takes seconds for the last
+// part of one, and a flow that lost in the same place again would have its next plateau at 0.85 of it.
 func (c *Cubic) remember() {
 	c.prior = c.cwnd
 	if c.cwnd <= c.wMax-c.mss {

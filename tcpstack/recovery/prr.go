@@ -9,7 +9,7 @@ package recovery
 //  3. Whatever is sent, new or again: [PRR.Sent]; and [PRR.Turn] before the first ACK after it.
 //  4. It ends (Outcome.Exited): [PRR.Exit].
 type PRR struct {
-	delivered, out int64 // prr_delivered, prr_out
+	delivered, out int64 // prr_delivered, prr_out; below zero: what is still withheld
 	recoverFS      int64 // RecoverFS: bytes in flight at the begin; 0: no recovery
 	ssthresh       int64
 	window         int64 // what Ack returned last
@@ -20,9 +20,9 @@ type PRR struct {
 // window allowed before and has not been sent yet, because it is paced, or output has not had its turn since.
 //
 // RFC 9937 knows no pacing: to it whatever is missing in flight has been lost, and PRR-CRB sends no more than is
-// delivered to make up for it. What is withheld was never in the network. So we count it as in flight, and let it out
-// beside what the ACKs let out: at each of them as much has been sent as without pacing. Were it not, each loss would put
-// the stream back by what pacing happened to withhold when it was found.
+// delivered to make up for it. What is withheld was never in the network. So we deviate, count it as in flight, and let it
+// out beside what the ACKs let out: at each of them as much may have been sent as without pacing. Were it not, each loss
+// would put the stream back by what pacing happened to withhold when it was found.
 func (p *PRR) Enter(recoverFS, withheld, ssthresh int64) {
 	*p = PRR{recoverFS: max(recoverFS+withheld, 1), out: -withheld, ssthresh: ssthresh}
 }
@@ -67,25 +67,27 @@ func (p *PRR) Turn() { p.granted = 0 }
 // delivered, and PRR-SSRB one segment more per safe ACK, so that a burst of losses is not answered with one
 // of retransmissions.
 func (p *PRR) Ack(delivered, inflight, mss int64, safe bool) int64 {
-	if delivered == 0 && p.window > 0 {
+	first := p.window == 0
+	if delivered == 0 && !first {
 		return p.window // "if (DeliveredData is 0) return"
 	}
 	p.delivered += delivered
 	out := p.out + p.granted
 	inflight += p.granted
+	withheld := max(0, -out)
 	var count int64
 	switch {
-	case inflight > p.ssthresh:
+	case inflight+withheld > p.ssthresh:
 		count = (p.delivered*p.ssthresh+p.recoverFS-1)/p.recoverFS - out
 	default:
-		count = max(p.delivered-out, delivered)
+		count = max(p.delivered-max(out, 0), delivered)
 		if safe {
 			count += mss
 		}
-		count = min(p.ssthresh-inflight, count)
+		count = withheld + min(p.ssthresh-inflight-withheld, count)
 	}
 	count = max(count, 0)
-	if out == 0 && count == 0 {
+	if first && count == 0 {
 		count = mss // "Force a fast retransmit upon entering recovery"
 	}
 	p.granted += count

@@ -94,48 +94,46 @@ func TestPRRFormula(t *testing.T) {
 	}
 }
 
-// What was withheld before the loss is sent in the recovery, as if it had been in flight: what goes out in all is
-// ssthresh. Of 20 segments of window 6 had left when one was lost.
-func TestPRRWithheld(t *testing.T) {
-	var p PRR
-	p.Enter(6000, 14_000, 14_000)
-	pipe, out := int64(6000), int64(0)
-	for i := range 6 {
-		d := int64(mss)
-		pipe -= d
-		if i == 5 {
-			d = 0 // the lost one
+// Where pacing withheld a part of the window when a loss was found, as much has been sent at each ACK of the recovery as if
+// all of the window had been in flight by then, however large that part.
+func TestPRRWithheldIsNotLost(t *testing.T) {
+	for _, held := range []int64{0, 45, 76, 77, 78, 108, 158, 257} {
+		const window, thresh = 258 * mss, 180 * mss
+		var paced, not PRR
+		paced.Enter(window-held*mss, held*mss, thresh)
+		not.Enter(window, 0, thresh)
+		pipe, all := window-held*mss, int64(window)
+		sent, want := int64(0), held*mss
+		for i := range 250 {
+			safe := i%3 == 0
+			n := max(0, paced.Ack(mss, pipe-mss, mss, safe)-(pipe-mss))
+			paced.Sent(n)
+			m := max(0, not.Ack(mss, all-mss, mss, safe)-(all-mss))
+			not.Sent(m)
+			pipe, all, sent, want = pipe-mss+n, all-mss+m, sent+n, want+m
+			if sent != want || pipe != all || pipe > window {
+				t.Fatalf("%d withheld: after %d ACKs %d bytes have been sent, want %d; %d in flight, want %d", held, i+1, sent, want, pipe, all)
+			}
 		}
-		n := max(0, p.Ack(d, pipe, mss, false)-pipe)
-		p.Sent(n)
-		pipe, out = pipe+n, out+n
-		if pipe > 14_000 {
-			t.Fatalf("%d in flight after %d ACKs", pipe, i+1)
-		}
-	}
-	if out < 13_000 || pipe < 13_000 {
-		t.Errorf("%d sent, %d in flight, want ssthresh", out, pipe)
 	}
 }
 
-// Where pacing withheld a part of the window when a loss was found, as much has been sent at each ACK of the recovery as if
-// all of the window had been in flight by then.
-func TestPRRWithheldIsNotLost(t *testing.T) {
-	const flight, withheld, thresh = 213 * mss, 45 * mss, 180 * mss
-	var paced, not PRR
-	paced.Enter(flight, withheld, thresh)
-	not.Enter(flight+withheld, 0, thresh)
-	pipe, all := int64(flight), int64(flight+withheld)
-	sent, want := int64(0), int64(withheld)
-	for i := range 200 {
-		n := max(0, paced.Ack(mss, pipe-mss, mss, false)-(pipe-mss))
-		paced.Sent(n)
-		m := max(0, not.Ack(mss, all-mss, mss, false)-(all-mss))
-		not.Sent(m)
-		pipe, all, sent, want = pipe-mss+n, all-mss+m, sent+n, want+m
-		if sent != want || pipe != all {
-			t.Fatalf("after %d ACKs %d bytes have been sent, want %d; %d in flight, want %d", i+1, sent, want, pipe, all)
-		}
+// The retransmission that the RFC forces is the first: that later as much has been sent as was withheld means nothing.
+func TestPRRForcesOnlyTheFirst(t *testing.T) {
+	var p PRR
+	p.Enter(20*mss, 10*mss, 21*mss)
+	pipe := int64(19 * mss)
+	for range 9 {
+		pipe -= mss
+		w := p.Ack(mss, pipe, mss, false)
+		n := min(w-pipe, 2*mss) // pacing lets out two at a time
+		p.Sent(n)
+		p.Turn()
+		pipe += n
+	}
+	p.out = 0
+	if w := p.Ack(mss, 21*mss, mss, false); w > 21*mss { // the original of what had been judged lost
+		t.Errorf("a window of %d with %d in flight", w, 21*mss)
 	}
 }
 
