@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"unsafe"
 
+	"ocaserve/internal/prefetch"
 	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/stream"
 )
@@ -134,6 +135,12 @@ func (t *train) Offload() bool {
 	l := &k.lease
 	return l.id != 0 && t.seq >= l.from && t.seq+uint64(t.n) <= l.until && !t.isApart && k.usable()
 }
+
+// Prefetch implements stream.Prefetcher.
+func (t *train) Prefetch() { prefetch.Pair(unsafe.Pointer(t)) }
+
+// PrefetchMore implements stream.Prefetcher: the lease, the guard and the lengths.
+func (t *train) PrefetchMore() { prefetch.Pair(unsafe.Pointer(t.keys)) }
 
 // Gather implements stream.Span.
 func (t *train) Gather(g *stream.Gather, from, to int) {

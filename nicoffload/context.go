@@ -2,7 +2,9 @@ package nicoffload
 
 import (
 	"fmt"
+	"unsafe"
 
+	"ocaserve/internal/prefetch"
 	"ocaserve/ktls/offload"
 	"ocaserve/tcpstack/mono"
 )
@@ -76,6 +78,13 @@ func (t *table) find(id uint64) *context {
 		return nil
 	}
 	return &t.rows[i]
+}
+
+// prefetch asks for the driver's part of the context that a handle names.
+func (t *table) prefetch(id uint64) {
+	if i := int(id&maxContexts) - 1; i >= 0 && i < len(t.rows) {
+		prefetch.Pair(unsafe.Pointer(&t.rows[i]))
+	}
 }
 
 // live is how many rows are taken.

@@ -85,6 +85,7 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	d.watch(now)
 	before, stopped := d.posted, d.want > 0
 	d.want = 0
+	d.prefetch(frames)
 	n := 0
 	for n < len(frames) && d.post(&frames[n], now) {
 		n++
@@ -99,6 +100,15 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 		d.nic.doorbell()
 	}
 	return n, nil
+}
+
+// prefetch asks for the contexts of frames that are about to be posted.
+func (d *Device) prefetch(frames []link.Frame) {
+	for i := range frames {
+		if seal := frames[i].Seal; len(seal) > 0 {
+			d.table.prefetch(seal[0].Context)
+		}
+	}
 }
 
 // account counts what a full ring did to the queue.

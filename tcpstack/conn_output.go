@@ -1,6 +1,9 @@
 package tcpstack
 
 import (
+	"unsafe"
+
+	"ocaserve/internal/prefetch"
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
@@ -14,7 +17,15 @@ func (c *Conn) wantOutput() {
 	if !c.pending && !c.gone {
 		c.pending = true
 		c.shard.pend.push(c)
+		c.queue.Prefetch(c.rec.Next())
 	}
+}
+
+// prefetch asks for what c, whose turn comes next, reads for a frame beside itself and its span: wantOutput has asked for
+// that.
+func (c *Conn) prefetch() {
+	c.queue.PrefetchMore(c.rec.Next())
+	prefetch.Pair(unsafe.Pointer(c.book))
 }
 
 // output builds at most one frame for c into the shard's batch: a retransmission, new data, or an ACK. It

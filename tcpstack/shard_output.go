@@ -52,6 +52,9 @@ func (s *Shard) outputNext() int {
 		s.pend.push(s.pend.pop())
 		return headerCost
 	}
+	if next := c.pendNext; next != nil {
+		next.prefetch()
+	}
 	before, segments := s.stats.BytesSent, s.stats.SegmentsSent
 	more := !c.gone && c.output(s.now)
 	cost := int(s.stats.BytesSent-before) + headerCost

@@ -119,6 +119,29 @@ func (q *SendQueue) Gather(g *Gather, from, to int64) {
 	}
 }
 
+// Prefetch asks for the span that holds off, and PrefetchMore, when that has had time to come, for what the span refers to.
+// Neither does anything if no span holds off.
+func (q *SendQueue) Prefetch(off int64) {
+	if p := q.prefetcher(off); p != nil {
+		p.Prefetch()
+	}
+}
+
+// PrefetchMore is the second step of Prefetch.
+func (q *SendQueue) PrefetchMore(off int64) {
+	if p := q.prefetcher(off); p != nil {
+		p.PrefetchMore()
+	}
+}
+
+func (q *SendQueue) prefetcher(off int64) Prefetcher {
+	if off < q.start || off >= q.end {
+		return nil
+	}
+	p, _ := q.at(q.find(off)).span.(Prefetcher)
+	return p
+}
+
 // Ack moves Start up to `to` and releases the spans that lie wholly below it. It returns how many bytes
 // that acknowledged. An offset beyond End counts as End, so that the ACK of a FIN may be passed as it is.
 func (q *SendQueue) Ack(to int64) int64 {

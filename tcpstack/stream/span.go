@@ -22,6 +22,13 @@ type Charger interface {
 	Charge() int
 }
 
+// A Prefetcher is a span that can ask for the memory that its other methods will read; see package prefetch. Neither method
+// changes anything.
+type Prefetcher interface {
+	Prefetch()     // the span itself, of which nothing is read yet
+	PrefetchMore() // what it refers to
+}
+
 // PinCharge is what a pin on n bytes of shared memory, such as a page of a cache, is charged: an eighth. The
 // memory is bounded where it belongs and a popular page has many pins, so that full charge would count the
 // same byte many times; for nothing at all, slow readers could pin a cache dry.
