@@ -21,9 +21,11 @@ func (c *Conn) wantOutput() {
 	}
 }
 
-// prefetch asks for what c, whose turn comes next, reads for a frame beside itself and its span: wantOutput has asked for
-// that.
-func (c *Conn) prefetch() {
+// prefetch asks for what c, whose turn comes after the next, reads for a frame: itself.
+func (c *Conn) prefetch() { prefetch.Range(unsafe.Pointer(c), unsafe.Sizeof(*c)) }
+
+// prefetchMore asks for what c, whose turn comes next, reads beside itself and its span: wantOutput has asked for that.
+func (c *Conn) prefetchMore() {
 	c.queue.PrefetchMore(c.rec.Next())
 	prefetch.Pair(unsafe.Pointer(c.book))
 }

@@ -53,7 +53,10 @@ func (s *Shard) outputNext() int {
 		return headerCost
 	}
 	if next := c.pendNext; next != nil {
-		next.prefetch()
+		if after := next.pendNext; after != nil { // a turn is long enough for its lines to come, and next's have
+			after.prefetch()
+		}
+		next.prefetchMore()
 	}
 	before, segments := s.stats.BytesSent, s.stats.SegmentsSent
 	more := !c.gone && c.output(s.now)

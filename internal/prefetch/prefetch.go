@@ -8,3 +8,8 @@ import "unsafe"
 //
 //go:noescape
 func Pair(p unsafe.Pointer)
+
+// Range asks for the cache lines of the n bytes from p on, at least for the first.
+//
+//go:noescape
+func Range(p unsafe.Pointer, n uintptr)

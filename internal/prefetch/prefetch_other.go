@@ -6,3 +6,6 @@ import "unsafe"
 
 // Pair does nothing on this processor.
 func Pair(unsafe.Pointer) {}
+
+// Range does nothing on this processor.
+func Range(unsafe.Pointer, uintptr) {}

@@ -11,8 +11,10 @@ func TestPairOfNothing(t *testing.T) {
 	p := new([128]byte)
 	Pair(unsafe.Pointer(p))
 	Pair(unsafe.Pointer(&p[127]))
-	Pair(unsafe.Add(unsafe.Pointer(nil), 8))
-	if n := testing.AllocsPerRun(100, func() { Pair(unsafe.Pointer(p)) }); n != 0 {
+	Range(nil, 4096)
+	Range(unsafe.Pointer(p), 0)
+	Range(unsafe.Pointer(p), 1<<20)
+	if n := testing.AllocsPerRun(100, func() { Pair(unsafe.Pointer(p)); Range(unsafe.Pointer(p), 128) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
