@@ -23,7 +23,7 @@ var layers = []struct {
 	pattern string
 	layer   int
 }{
-	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0}, {"tcpstack/ledger", 0},
+	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0}, {"tcpstack/ledger", 0}, {"internal/prefetch", 0},
 	{"tcpstack/recovery", 1}, {"tcpstack/congestion", 1}, {"pacing", 1}, {"tcpstack/link", 1}, {"tcpstack/syn", 1},
 	{"tcpstack/trace", 1}, {"ktls/offload", 1}, {"ktls/aesgcm", 1},
 	{"tcpstack/link/*", 2}, {"tcpstack/netsim", 2}, {"cache", 2}, {"content", 2},
