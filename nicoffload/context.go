@@ -73,19 +73,24 @@ func (t *table) init(n int) {
 
 // find returns the context that a handle names; nil: none any more.
 func (t *table) find(id uint64) *context {
+	r := t.row(id)
+	if r == nil || r.id != id {
+		return nil
+	}
+	return r
+}
+
+// row is where a handle's context stands, or stood; nil: nowhere.
+func (t *table) row(id uint64) *context {
 	i := int(id&maxContexts) - 1
-	if i < 0 || i >= len(t.rows) || t.rows[i].id != id {
+	if i < 0 || i >= len(t.rows) {
 		return nil
 	}
 	return &t.rows[i]
 }
 
 // prefetch asks for the driver's part of the context that a handle names.
-func (t *table) prefetch(id uint64) {
-	if i := int(id&maxContexts) - 1; i >= 0 && i < len(t.rows) {
-		prefetch.Pair(unsafe.Pointer(&t.rows[i]))
-	}
-}
+func (t *table) prefetch(id uint64) { prefetch.Pair(unsafe.Pointer(t.row(id))) }
 
 // live is how many rows are taken.
 func (t *table) live() int { return len(t.rows) - len(t.free) }

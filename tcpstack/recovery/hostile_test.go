@@ -67,11 +67,8 @@ func hostileSurvives(t *testing.T, ops []byte) {
 				send(r.From, r.To)
 			}
 		case 7, 8:
-			at := s.Deadline()
-			now = max(now, min(at, now.Add(2*time.Minute)))
-			if o := s.Timeout(now); o.Kind == TimerReorder && s.aux <= at {
-				t.Fatalf("op %d: the reordering timer of %d is set to %d: for ever", n, at, s.aux)
-			}
+			now = max(now, min(s.Deadline(), now.Add(2*time.Minute)))
+			expire(t, &s, now)
 			if r, _ := s.Probe(arg() - 100); r.To > 0 {
 				send(r.From, r.To)
 			}
@@ -88,6 +85,16 @@ func hostileSurvives(t *testing.T, ops []byte) {
 	getThrough(t, &s, now)
 }
 
+// expire is Timeout, after which the reordering timer is off or has moved on: else its caller's loop would never end.
+func expire(t *testing.T, s *Sender, now mono.Time) Timer {
+	at := s.Deadline()
+	kind := s.Timeout(now).Kind
+	if kind == TimerReorder && s.aux <= at {
+		t.Fatalf("the reordering timer of %d is set to %d: for ever", at, s.aux)
+	}
+	return kind
+}
+
 // getThrough is a peer that has become honest and takes one segment per time-out.
 func getThrough(t *testing.T, s *Sender, now mono.Time) {
 	for range 200 + 4*s.Flight() {
@@ -95,14 +102,7 @@ func getThrough(t *testing.T, s *Sender, now mono.Time) {
 			return
 		}
 		now = max(now, s.Deadline())
-		at := s.Deadline()
-		switch s.Timeout(now).Kind {
-		case TimerReorder:
-			if s.aux <= at {
-				t.Fatalf("the reordering timer of %d is set to %d: for ever", at, s.aux)
-			}
-			continue
-		case TimerNone, TimerProbe:
+		if expire(t, s, now) != TimerRTO {
 			continue
 		}
 		r, ok := s.Retransmit(100)
