@@ -42,6 +42,11 @@ type Config struct {
 	Depth   int // descriptors in each transmit ring; 0: 1024
 	RxDepth int // in each receive ring; 0: 1024
 
+	// A shard that sleeps is woken for received frames at most once in so long (ethtool's rx-usecs), 0: 250 us, negative: at
+	// once; sooner where so many wait (rx-frames), 0: 64.
+	RxInterval time.Duration
+	RxFrames   int
+
 	Bus     pacing.Rate // bytes/s over the bus, both ways together, PCIe's own overhead included; 0: 25 GB/s
 	DRAM    pacing.Rate // bytes/s of the host's memory; 0: no limit
 	Packets pacing.Rate // packets/s; 0: no limit
@@ -60,15 +65,19 @@ type Config struct {
 	// Clock is the time of budgets, set-up latency and watchdog; it must be the link's. Nil: mono.Now.
 	Clock func() mono.Time
 
-	manual bool // tests turn the threads' loops themselves
+	virtual bool // Clock is the caller's: nobody sleeps in the kernel then
+	manual  bool // tests turn the threads' loops themselves
 }
 
 const (
 	defaultContexts = 16384
 	defaultDepth    = 1024
-	defaultIdle     = time.Second
-	defaultBus      = pacing.Rate(25e9) // what 16 lanes of PCIe 4.0 carry one way, about
-	defaultWatchdog = 5 * time.Second
+	defaultRxFrames = 64 // what a shard takes in a turn
+
+	defaultRxInterval = 250 * time.Microsecond
+	defaultIdle       = time.Second
+	defaultBus        = pacing.Rate(25e9) // what 16 lanes of PCIe 4.0 carry one way, about
+	defaultWatchdog   = 5 * time.Second
 )
 
 func (c *Config) setDefaults() {
@@ -80,6 +89,10 @@ func (c *Config) setDefaults() {
 	def(&c.Contexts, defaultContexts)
 	def(&c.Depth, defaultDepth)
 	def(&c.RxDepth, defaultDepth)
+	def(&c.RxFrames, defaultRxFrames)
+	if c.RxInterval == 0 {
+		c.RxInterval = defaultRxInterval
+	}
 	if c.Bus == 0 {
 		c.Bus = defaultBus
 	}
@@ -89,7 +102,8 @@ func (c *Config) setDefaults() {
 	if c.Watchdog == 0 {
 		c.Watchdog = defaultWatchdog
 	}
+	c.virtual = c.Clock != nil
 	if c.Clock == nil {
-		c.Clock = clock
+		c.Clock = mono.Now
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"ocaserve/internal/park"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
@@ -48,7 +49,7 @@ type Device struct {
 	_     [cacheLine]byte // what follows is the adapter's too
 	woken atomic.Bool     // Wake was called and no Wait has answered it yet
 	sleep atomic.Uint32
-	alarm alarm
+	alarm *park.Spot
 	_     [cacheLine]byte
 }
 

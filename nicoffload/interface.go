@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ocaserve/internal/park"
 	"ocaserve/tcpstack/link"
 )
 
@@ -27,6 +28,9 @@ type Interface struct {
 	verify   atomic.Uint64 // share of frames, in 1/2^32
 	depth    atomic.Int64  // descriptors that may be in a transmit ring
 	rxDepth  atomic.Int64
+	rxFrames atomic.Int64 // that wait, for which a shard is woken at once
+
+	rxInterval atomic.Int64 // else it is at most once in so long, ns
 
 	bus, dram, packets meter
 
@@ -61,6 +65,8 @@ func New(inner link.Interface, cfg Config) (*Interface, error) {
 	i.SetVerify(cfg.Verify)
 	i.depth.Store(int64(cfg.Depth))
 	i.rxDepth.Store(int64(cfg.RxDepth))
+	i.rxInterval.Store(int64(max(cfg.RxInterval, 0)))
+	i.rxFrames.Store(int64(cfg.RxFrames))
 	i.bus.rate, i.dram.rate, i.packets.rate = cfg.Bus, cfg.DRAM, cfg.Packets
 	for q, dev := range inner.Queues() {
 		d := i.newDevice(q, dev)
@@ -81,12 +87,12 @@ func (i *Interface) newDevice(q int, inner link.Device) *Device {
 	ring := newTxRing(max(minSlots, powerOfTwo(i.cfg.Depth)))
 	rx := newRxRing(powerOfTwo(max(defaultDepth, i.cfg.RxDepth)), rxArena)
 	d := &Device{
-		nif: i, clock: i.cfg.Clock, ring: ring, rx: rx, alarm: newAlarm(),
+		nif: i, clock: i.cfg.Clock, ring: ring, rx: rx, alarm: park.New(i.cfg.virtual),
 		rng: rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q))),
 	}
 	d.table.init(i.cfg.Contexts)
 	d.dumped.Init(nil, 8)
-	n := &nic{nif: i, dev: d, inner: inner, caps: inner.Caps(), ring: ring, rx: rx, alarm: newAlarm()}
+	n := &nic{nif: i, dev: d, inner: inner, caps: inner.Caps(), ring: ring, rx: rx, alarm: park.New(i.cfg.virtual)}
 	n.out.init()
 	n.faults = faulty{nif: i, count: &n.count, rng: rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q+1)))}
 	d.nic = n
@@ -108,7 +114,7 @@ func (i *Interface) Close() error {
 	i.once.Do(func() {
 		i.closed.Store(true)
 		for _, d := range i.devices {
-			d.nic.alarm.ring()
+			d.nic.alarm.Ring()
 			d.nic.inner.Wake()
 			if i.cfg.manual {
 				d.nic.end(errClosed)

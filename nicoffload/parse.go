@@ -45,6 +45,17 @@ var settings = []setting{
 	duration("idle", func(c *Config) *time.Duration { return &c.Idle }),
 	number("depth", MaxDepth, func(c *Config) *int { return &c.Depth }),
 	number("rxdepth", MaxDepth, func(c *Config) *int { return &c.RxDepth }),
+	{"rx-usecs", fmt.Sprintf("a number of us from 0 to %d", maxRxUsecs), func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 || n > maxRxUsecs {
+			return errValue
+		}
+		if c.RxInterval = time.Duration(n) * time.Microsecond; n == 0 {
+			c.RxInterval = -1
+		}
+		return nil
+	}, func(c *Config) string { return unless(c.RxInterval == 0, max(c.RxInterval, 0).Microseconds()) }},
+	number("rx-frames", MaxDepth, func(c *Config) *int { return &c.RxFrames }),
 	rate("bus", func(c *Config) *pacing.Rate { return &c.Bus }),
 	rate("dram", func(c *Config) *pacing.Rate { return &c.DRAM }),
 	{"pps", "a number of packets per second", func(c *Config, v string) error {

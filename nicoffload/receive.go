@@ -31,7 +31,6 @@ func (n *nic) receive(now mono.Time) (busy bool, err error) {
 	if b.at == first {
 		return false, nil
 	}
-	n.dev.rouse(asleep)
 	return true, nil
 }
 

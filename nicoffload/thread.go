@@ -3,7 +3,9 @@ package nicoffload
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 
+	"ocaserve/internal/park"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 )
@@ -24,13 +26,15 @@ type nic struct {
 	merging  merging
 	shape    shaper
 	turnTime mono.Time // of the turn that releases
+	told     mono.Time // when the shard was woken last
+	untold   bool      // it sleeps, and does not know of frames that wait for it
 	wakeAt   mono.Time // when the budgets let the transmit ring go on; 0: they do
 	stall    stalled
 	faults   faulty
 	check    checker
 
 	sleep atomic.Uint32
-	alarm alarm
+	alarm *park.Spot
 	cpu   cpuClock
 	reset atomic.Bool   // the watchdog wants the ring emptied
 	epoch atomic.Uint32 // moves when descriptors were dropped, so that places are not where the driver thinks
@@ -81,6 +85,7 @@ func (n *nic) step(now mono.Time) (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	n.interrupt(now)
 	sent, err := n.transmit(now)
 	return received || sent, err
 }
@@ -134,9 +139,13 @@ func (n *nic) rest() error {
 	return n.inner.Wait(until)
 }
 
-// due is when the adapter has to go on by itself: packets that are held back, a budget that is there again.
+// due is when the adapter has to go on by itself: packets that are held back, a budget that is there again, frames
+// that the shard has to be told of.
 func (n *nic) due() mono.Time {
 	until := n.shape.wheel.Next()
+	if n.untold {
+		until = min(until, n.interruptAt())
+	}
 	if n.wakeAt != 0 {
 		until = min(until, n.wakeAt)
 	}
@@ -155,14 +164,25 @@ func (n *nic) posted() bool {
 // restForRoom sleeps while the receive ring is full. The link is not listened to: what arrives has no place, and
 // what waits for room there goes on when the shard has received.
 func (n *nic) restForRoom() {
-	n.alarm.quiet()
+	n.alarm.Quiet()
 	n.sleep.Store(nicOnAlarm)
 	defer n.sleep.Store(nicAwake)
 	if n.posted() || n.nif.closed.Load() || n.canPlace() {
 		return
 	}
 	n.count.arm.Add(1)
-	n.alarm.sleepUntil(n.due(), n.nif.cfg.Clock)
+	n.sleepUntil(n.due())
+}
+
+// sleepUntil ends when the alarm rings, or at the deadline.
+func (n *nic) sleepUntil(until mono.Time) {
+	left := time.Duration(-1)
+	if until != mono.Never {
+		if left = until.Sub(n.nif.cfg.Clock()); left <= 0 {
+			return
+		}
+	}
+	n.alarm.Sleep(left)
 }
 
 // doorbell tells the adapter that the tail of the ring has moved.
@@ -171,13 +191,13 @@ func (n *nic) doorbell() {
 	case nicOnLink:
 		n.inner.Wake()
 	case nicOnAlarm:
-		n.alarm.ring()
+		n.alarm.Ring()
 	}
 }
 
 // roomToReceive tells the adapter that the shard has given receive buffers back.
 func (n *nic) roomToReceive() {
 	if n.sleep.Load() == nicOnAlarm {
-		n.alarm.ring()
+		n.alarm.Ring()
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Wait sleeps until something has arrived, a short Transmit could go on, Wake, the end of the adapter, or the
 // deadline. It may return early without reason.
 func (d *Device) Wait(until mono.Time) error {
-	d.alarm.quiet() // what an old signal told is visible below
+	d.alarm.Quiet() // what an old signal told is visible below
 	why := uint32(asleep)
 	if d.want > 0 {
 		why = asleepForRoom
@@ -25,7 +25,7 @@ func (d *Device) Wait(until mono.Time) error {
 		return err
 	}
 	if left, ok := d.patience(until); ok {
-		d.alarm.sleep(left)
+		d.alarm.Sleep(left)
 	}
 	d.woken.Store(false)
 	return d.drained()
@@ -69,6 +69,6 @@ func (d *Device) Wake() {
 // rouse ends the owner's sleep, if it sleeps for at least this reason.
 func (d *Device) rouse(why uint32) {
 	if d.sleep.Load() >= why {
-		d.alarm.ring()
+		d.alarm.Ring()
 	}
 }

@@ -6,7 +6,7 @@
 //     errors needs neither segmentation nor sums.
 //  2. [Device.Receive] lends frames out of the ring and takes them back at the next Receive.
 //  3. A full ring pushes back: Transmit takes fewer frames, and Wait returns when there is room again.
-//  4. [Device.Wait] sleeps on a channel; whoever changes what it waits for wakes it only if it sleeps.
+//  4. [Device.Wait] sleeps in the kernel (internal/park); whoever changes what it waits for wakes it only if it sleeps.
 //
 // Both ends may be driven by one goroutine that never calls Wait, on a virtual clock.
 package memory
@@ -16,8 +16,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"ocaserve/internal/park"
 	"ocaserve/tcpstack/link"
 	"ocaserve/tcpstack/mono"
 )
@@ -40,6 +40,8 @@ type Config struct {
 
 	// Clock stamps received frames and measures Wait's deadline. Nil: mono.Now.
 	Clock func() mono.Time
+
+	virtual bool // Clock is the caller's: nobody sleeps in the kernel then
 }
 
 func (c *Config) setDefaults() {
@@ -56,6 +58,7 @@ func (c *Config) setDefaults() {
 		c.RingBytes = 1 << 20
 	}
 	c.RingBytes = max(c.RingBytes, c.maxLen())
+	c.virtual = c.Clock != nil
 	if c.Clock == nil {
 		c.Clock = mono.Now
 	}
@@ -100,7 +103,7 @@ func New(cfg Config) (a, b *Interface) {
 func (c *cable) devices(i *Interface) []*Device {
 	ds := make([]*Device, c.cfg.Queues)
 	for q := range ds {
-		ds[q] = &Device{cable: c, queue: q, signal: make(chan struct{}, 1)}
+		ds[q] = &Device{cable: c, queue: q, rest: park.New(c.cfg.virtual)}
 		i.devices = append(i.devices, ds[q])
 	}
 	c.all = append(c.all, ds...)
@@ -156,10 +159,9 @@ type Device struct {
 	wantRing *ring
 	wantLen  int
 
-	woken  atomic.Bool // Wake was called and no Wait has answered it yet
-	sleep  atomic.Uint32
-	signal chan struct{}
-	timer  *time.Timer // made by the first Wait with a deadline
+	woken atomic.Bool // Wake was called and no Wait has answered it yet
+	sleep atomic.Uint32
+	rest  *park.Spot // where the owner sleeps
 }
 
 // The values of Device.sleep: what the owner is doing, or is about to do.

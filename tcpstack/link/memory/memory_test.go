@@ -185,7 +185,8 @@ func TestWait(t *testing.T) {
 func TestWaitForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		a, b := pair(t, Config{RingFrames: 1})
+		now := func() mono.Time { return mono.Time(1 + time.Since(start)) }
+		a, b := pair(t, Config{RingFrames: 1, Clock: now})
 		f := []link.Frame{{Data: []byte{1}}}
 		mustSend(t, a, 1, f...)
 		mustSend(t, a, 0, f...)

@@ -11,10 +11,7 @@ import (
 // the deadline. It may return early without reason. The frames of the last Receive stay valid, and with
 // them the ring's room stays taken: receive until nothing is left before waiting.
 func (d *Device) Wait(until mono.Time) error {
-	select {
-	case <-d.signal: // left over from a Wait that returned for another reason; what it told is visible below
-	default:
-	}
+	d.rest.Quiet() // a ring left over from a Wait that returned for another reason: what it told is visible below
 	why := uint32(asleep)
 	if d.wantRing != nil {
 		why = asleepForRoom
@@ -42,26 +39,15 @@ func (d *Device) ready() bool {
 	return d.wantRing != nil && d.wantRing.room(d.wantLen)
 }
 
-// block waits until signalled or until the deadline.
+// block waits until rung for or until the deadline.
 func (d *Device) block(until mono.Time) error {
-	if until == mono.Never {
-		<-d.signal
-		return d.closedErr()
+	left := time.Duration(-1)
+	if until != mono.Never {
+		if left = until.Sub(d.cable.cfg.Clock()); left <= 0 {
+			return nil
+		}
 	}
-	left := until.Sub(d.cable.cfg.Clock())
-	if left <= 0 {
-		return nil
-	}
-	if d.timer == nil {
-		d.timer = time.NewTimer(left)
-	} else {
-		d.timer.Reset(left)
-	}
-	select {
-	case <-d.signal:
-		d.timer.Stop() // since Go 1.23 no stale value can be left in the channel
-	case <-d.timer.C:
-	}
+	d.rest.Sleep(left)
 	return d.closedErr()
 }
 
@@ -81,11 +67,7 @@ func (d *Device) Wake() {
 
 // wakeIfAsleep ends the owner's sleep, if it sleeps.
 func (d *Device) wakeIfAsleep() {
-	if d.sleep.Load() == awake {
-		return
-	}
-	select {
-	case d.signal <- struct{}{}:
-	default: // a signal is already on its way
+	if d.sleep.Load() != awake {
+		d.rest.Ring()
 	}
 }
