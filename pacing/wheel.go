@@ -110,6 +110,43 @@ func (w *Wheel) Advance(now mono.Time, fire func(*Timer)) {
 	}
 }
 
+// postponed bounds how many timers one Postpone moves.
+const postponed = 16
+
+// Postpone asks the owners of the timers that are due first for their deadlines, and moves those that are later by now,
+// until one is not: an owner whose deadline moves back need not tell, and whoever sleeps until Next is not woken for
+// nothing. later is called for few timers, and not for those that stand at higher levels.
+func (w *Wheel) Postpone(later func(*Timer) mono.Time) {
+	for range postponed {
+		t := w.soonest()
+		if t == nil {
+			return
+		}
+		at := later(t)
+		moves := at > t.at
+		if moves {
+			w.Set(t, at)
+		}
+		if w.earliest = w.lowerBound(); !moves {
+			return
+		}
+	}
+}
+
+// soonest is the timer that is due first; nil: there is none, or it stands at a higher level.
+func (w *Wheel) soonest() (t *Timer) {
+	level, i, _ := w.first()
+	if level > 0 {
+		return nil
+	}
+	for s := w.slots[i]; s != nil; s = s.next {
+		if t == nil || s.at < t.at {
+			t = s
+		}
+	}
+	return t
+}
+
 // collect moves what is due to the due list, and time to now.
 func (w *Wheel) collect(now mono.Time) {
 	target := tick(now)
@@ -154,18 +191,14 @@ func (w *Wheel) first() (level, i int, start uint64) {
 // lowerBound is a time before which nothing in the slots is due: exact for the lowest level, whose slots
 // hold few timers, the slot's beginning for others.
 func (w *Wheel) lowerBound() mono.Time {
-	level, i, start := w.first()
+	level, _, start := w.first()
 	switch {
 	case level == levels:
 		return mono.Never
 	case level > 0:
 		return mono.Time(start << tickBits)
 	}
-	at := mono.Never
-	for t := w.slots[i]; t != nil; t = t.next {
-		at = min(at, t.at)
-	}
-	return at
+	return w.soonest().at
 }
 
 // take empties a slot and returns its list.

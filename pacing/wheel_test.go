@@ -85,6 +85,27 @@ func (c *check) advance(to mono.Time, again func(*Timer)) {
 	}
 }
 
+// postpone moves deadlines back as their owners wish, and only those that are due first.
+func (c *check) postpone(by func() time.Duration) {
+	asked := 0
+	c.w.Postpone(func(t *Timer) mono.Time {
+		asked++
+		first := c.d.next()
+		if at := c.d[t]; at != first {
+			c.Fatalf("asked for timer %v of %d, the first is due at %d", t.User, at, first)
+		}
+		at := c.d[t].Add(by())
+		if delete(c.d, t); at > 1<<60 {
+			return mono.Never
+		}
+		c.d[t] = at
+		return at
+	})
+	if asked > postponed {
+		c.Fatalf("%d timers were asked for", asked)
+	}
+}
+
 func (c *check) invariants() {
 	if c.w.Len() != len(c.d) {
 		c.Fatalf("Len %d, want %d", c.w.Len(), len(c.d))
@@ -111,7 +132,7 @@ func wheelAgainstList(t *testing.T, ops []byte) {
 		return int64(v)
 	}
 	for len(ops) > 0 {
-		op, i := arg()%8, int(arg())%len(c.timers)
+		op, i := arg()%9, int(arg())%len(c.timers)
 		switch op {
 		case 0, 1, 2: // any power of two from 1 ns to 4 years away
 			c.set(i, c.now+mono.Time((arg()+1)<<(arg()%50)))
@@ -133,6 +154,8 @@ func wheelAgainstList(t *testing.T, ops []byte) {
 				c.stop((me + i) % len(c.timers))
 				c.set((me+2*i)%len(c.timers), c.now+mono.Time(i)<<shift)
 			})
+		case 8: // some not at all, some for ever
+			c.postpone(func() time.Duration { return time.Duration(arg() << (arg() % 54)) })
 		}
 		c.invariants()
 	}
@@ -227,6 +250,28 @@ func TestWheelOddClocks(t *testing.T) {
 	if a.Armed() || w.Len() != 0 {
 		t.Fatal("Never does not stop")
 	}
+}
+
+// Owners whose deadlines have moved back since do not wake the loop.
+func TestWheelPostpone(t *testing.T) {
+	var w Wheel
+	now := mono.Time(1 << 46) // a tick that begins a turn of each level
+	timers := make([]Timer, postponed/2)
+	w.Set(&timers[0], now)
+	w.Advance(now, func(*Timer) {})
+	for i := range timers {
+		w.Set(&timers[i], now.Add(time.Duration(i+1)*time.Microsecond))
+	}
+	last := now.Add(time.Millisecond)
+	w.Postpone(func(*Timer) mono.Time { return last })
+	if w.Next() != last {
+		t.Errorf("the loop would wake after %v, all want %v", w.Next().Sub(now), last.Sub(now))
+	}
+	w.Postpone(func(*Timer) mono.Time { return mono.Never })
+	if w.Len() != 0 || w.Next() != mono.Never {
+		t.Errorf("%d timers armed, next at %d; nobody wants anything", w.Len(), w.Next())
+	}
+	w.Postpone(func(*Timer) mono.Time { panic("there is none") })
 }
 
 // The loop's view of ten thousand connections: no allocation, and few wake-ups for nothing.

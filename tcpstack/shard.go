@@ -118,8 +118,12 @@ func (s *Shard) sleep() error {
 	if s.inbox.head.Load() != nil {
 		return nil
 	}
+	s.wheel.Postpone(deadlineNow)
 	return s.dev.Wait(s.Deadline())
 }
+
+// deadlineNow is when the connection of a timer has to be looked at, as far as is known now.
+func deadlineNow(t *pacing.Timer) mono.Time { return t.User.(*Conn).deadline() }
 
 // Step takes one turn of the loop at the given time and reports whether there was anything to do. It is
 // what run repeats, and what a simulation calls with a virtual clock.
