@@ -122,13 +122,36 @@ func (c *Conn) gathersBurst(n, waiting int64) bool {
 	return ok && c.cc.Window() >= t.SSThresh() && !c.isSmall(c.window())
 }
 
-// gathersWindow reports whether the n bytes that the peer's window has room for should be sent with what the next ACKs
-// make room for. A window is seldom a multiple of superframes, and its rest, 4 KB of 128, would be every other frame. It
-// is what silly-window avoidance is for segments, for superframes, where the round trip is so short that frames are what
-// costs; and only while nothing seems lost, since what the first duplicate ACKs let go is limited transmit's (RFC 3042).
+// gathersWindow reports whether the n bytes that the peer's window has room for, of more that wait, should be sent with
+// what the next ACKs make room for. A window is seldom a multiple of superframes, and who reads of it slowly opens it by
+// less than one: without this every third frame, or every other, is such a rest. It is what silly-window avoidance is for
+// segments (Linux: tcp_tso_should_defer). Only while nothing seems lost, since what the first duplicate ACKs let go is
+// limited transmit's (RFC 3042); and with half of the window in flight, since ACKs will come then.
 func (c *Conn) gathersWindow(n, waiting int64) bool {
-	return n < waiting && n < c.snd.wnd/16 && c.isNear() && n == c.windowRoom() && c.rec.Pipe() > c.snd.wnd/2 &&
-		c.rec.State() == recovery.Open && c.superframe() > int64(c.snd.mss)
+	return n < waiting && n == c.windowRoom() && c.rec.Pipe() > c.snd.wnd/2 && c.rec.State() == recovery.Open &&
+		n < min(c.windowRest(), c.usualBurst())
+}
+
+// windowRest is how little of the peer's window is no frame of its own. Where what is in flight mostly stands in a queue,
+// waiting for more makes nothing arrive later; where it does not, only as little may wait as is not missed, and only where
+// the round trip is so short that frames are what costs.
+func (c *Conn) windowRest() int64 {
+	rtt := c.rec.RTT()
+	switch {
+	case rtt.SRTT() > 2*rtt.MinRTT():
+		return c.snd.wnd / 4
+	case c.isNear():
+		return c.snd.wnd / 16
+	}
+	return 0
+}
+
+// usualBurst is the payload of a frame that nothing but pacing and the device limits.
+func (c *Conn) usualBurst() int64 {
+	if c.pace.Rate() > 0 {
+		return min(c.pace.Quantum(), c.burst())
+	}
+	return c.burst()
 }
 
 // idleRestart lets congestion control shrink its window after an idle time (RFC 5681 section 4.1).
