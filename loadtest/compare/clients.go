@@ -12,19 +12,50 @@ import (
 	"ocaserve/tcpstack"
 )
 
-// shakesAtOnce bounds the handshakes under way: each is a goroutine on either side with its buffers.
-const shakesAtOnce = 32
+// joinAtOnce bounds the connections that are being opened or shake hands: each is a goroutine on either side.
+const joinAtOnce = 32
 
-// connect opens n connections, shakes hands on each, and makes them players. None has asked for anything yet.
-func (w *world) connect(ctx context.Context, n int) error {
+// The least round trip that a connection sees decides how large its bursts are, and after the handshake there is a queue
+// in the way. So what it sees then should be the wire, in all modes, not others' handshakes: connections are opened before
+// any shakes hands, so many of them, and where the wire itself takes no time a few at once.
+const (
+	openFirst  = 256
+	openAtOnce = 2
+)
+
+// connect opens a cell's connections, shakes hands on each, and makes them players. None has asked for anything yet.
+func (w *world) connect(ctx context.Context, k Key) error {
+	together := joinAtOnce
+	if w.opts.RTT == 0 && k.Loss == 0 { // else time passes that nobody uses
+		together = openAtOnce
+	}
+	opened := make([]net.Conn, openFirst)
+	for n := k.Conns; n > 0; n -= len(opened) {
+		opened = opened[:min(n, openFirst)]
+		if err := atOnce(ctx, together, len(opened), func(ctx context.Context, i int) (err error) {
+			opened[i], err = w.open(ctx)
+			return err
+		}); err != nil {
+			return err
+		}
+		join := func(ctx context.Context, i int) error { return w.join(ctx, opened[i]) }
+		if err := atOnce(ctx, joinAtOnce, len(opened), join); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atOnce calls f for each number below n, for some of them at a time, until one fails.
+func atOnce(ctx context.Context, some, n int, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	for range min(n, shakesAtOnce) {
+	for range min(n, some) {
 		wait.Go(func() {
-			for next.Add(1) <= int64(n) && ctx.Err() == nil {
-				if err := w.join(ctx); err != nil {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := f(ctx, i); err != nil {
 					cancel(err)
 				}
 			}
@@ -34,16 +65,21 @@ func (w *world) connect(ctx context.Context, n int) error {
 	return context.Cause(ctx)
 }
 
-// join opens one connection.
-func (w *world) join(ctx context.Context) error {
+// open opens one connection.
+func (w *world) open(ctx context.Context) (net.Conn, error) {
 	port := uint16(443)
 	if w.mode == ktls.ModeOff {
 		port = 80
 	}
 	nc, err := w.dial(ctx, netip.AddrPortFrom(w.addr, port))
 	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
+		return nil, fmt.Errorf("connecting: %w", err)
 	}
+	return nc, nil
+}
+
+// join shakes hands on an open connection and makes it a player.
+func (w *world) join(ctx context.Context, nc net.Conn) (err error) {
 	p := &player{fleet: &w.fleet}
 	if w.mode != ktls.ModeOff {
 		if p.send, p.recv, err = shake(ctx, nc, w.opts.Version, w.opts.Cipher); err != nil {

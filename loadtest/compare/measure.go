@@ -65,7 +65,6 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 		return r, err
 	}
 	defer w.close()
-	s.pin.apply(w.server)
 	enough := make(chan struct{})
 	if err := w.begin(ctx, s.opts.Responses, func() { close(enough) }); err != nil {
 		return r, err

@@ -64,7 +64,7 @@ func (e *estimate) guess(k Key) time.Duration {
 		trips        = 2                       // of a handshake
 	)
 	d := e.opts.Duration + warmUpLeast + warmUpTrips*e.opts.RTT
-	waves := (k.Conns + shakesAtOnce - 1) / shakesAtOnce
+	waves := (k.Conns + joinAtOnce - 1) / joinAtOnce
 	d += time.Duration(waves*trips) * e.opts.RTT
 	if k.Mode != ktls.ModeOff {
 		d += time.Duration(k.Conns) * handshake

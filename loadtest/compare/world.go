@@ -28,18 +28,17 @@ const (
 
 var serverAddr, clientAddr = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
-// A stage is what all measurements share: the file, the certificate, and how the processors are divided.
+// A stage is what all measurements share: the file and the certificate.
 type stage struct {
 	opts  *Options
 	dir   string
 	file  []byte
 	certs *ktls.Store
-	pin   pinning
 }
 
 // newStage makes the file, of bytes that depend on nothing but their place.
 func newStage(opts *Options) (s *stage, err error) {
-	s = &stage{opts: opts, file: make([]byte, opts.Size), pin: newPinning()}
+	s = &stage{opts: opts, file: make([]byte, opts.Size)}
 	rand.NewChaCha8([32]byte{1}).Read(s.file) //nolint:errcheck // never fails
 	if s.dir, err = os.MkdirTemp("", "ocaserve-compare-"); err != nil {
 		return nil, err
@@ -69,7 +68,6 @@ func (s *stage) fill() error {
 func (s *stage) www() string { return filepath.Join(s.dir, "www") }
 
 func (s *stage) close() {
-	s.pin.undo()
 	os.RemoveAll(s.dir) //nolint:errcheck // what is left is in the system's temporary folder
 }
 
@@ -98,7 +96,7 @@ func (s *stage) newWorld(ctx context.Context, k Key) (*world, error) {
 		func() error { return w.lay(k) },
 		w.serve,
 		func() error { w.run(); return nil },
-		func() error { return w.connect(ctx, k.Conns) },
+		func() error { return w.connect(ctx, k) },
 	} {
 		if err := step(); err != nil {
 			w.close()
