@@ -59,7 +59,9 @@ func (m *meter) take(now mono.Time, n int) {
 func (n *nic) charge(now mono.Time, d *desc) mono.Time {
 	f := n.nif
 	until := max(f.bus.until(now), f.dram.until(now), f.packets.until(now))
-	n.stall.note(now, until, &n.count)
+	if n.stall.note(now, until, &n.count); n.stall.until != mono.Time(n.saturated.Load()) {
+		n.saturated.Store(int64(n.stall.until))
+	}
 	if until != 0 || d.op == opNop {
 		return until
 	}
@@ -92,7 +94,7 @@ type stalled struct {
 	total  time.Duration // stalled in it
 	since  mono.Time     // when the stall under way began, or the window if later; 0: none
 	ends   mono.Time     // when its budget is there again
-	until  atomic.Int64  // the queue is saturated before this time
+	until  mono.Time     // the queue is saturated before this time
 }
 
 // note is told before each descriptor when the budgets will be there for it; 0: now. A thread that comes back late
@@ -117,18 +119,16 @@ func (s *stalled) note(now, until mono.Time, count *nicCounters) {
 // judge ends a window.
 func (s *stalled) judge(now mono.Time) {
 	length := now.Sub(s.window)
-	on := mono.Time(s.until.Load()) > now
-	switch {
-	case 2*s.total >= length, on && 5*s.total >= length:
-		s.until.Store(int64(now.Add(saturationHold)))
-	default:
-		s.until.Store(0)
+	if on := s.until > now; 2*s.total >= length || on && 5*s.total >= length {
+		s.until = now.Add(saturationHold)
+	} else {
+		s.until = 0
 	}
 	s.window, s.total = now, 0
 }
 
-// saturated reports whether the queue's budgets are used up. The clock is read only if there is doubt.
-func (n *nic) saturated(clock func() mono.Time) bool {
-	until := n.stall.until.Load()
+// isSaturated reports whether the queue's budgets are used up. The clock is read only if there is doubt.
+func (n *nic) isSaturated(clock func() mono.Time) bool {
+	until := n.saturated.Load()
 	return until != 0 && mono.Time(until) > clock()
 }

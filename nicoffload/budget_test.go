@@ -66,7 +66,7 @@ func TestSaturationHysteresis(t *testing.T) {
 		s.note(now, 0, &count)
 		now = now.Add(saturationWindow * time.Duration(100-percent) / 100)
 		s.note(now, 0, &count)
-		return s.until.Load() > int64(now)
+		return s.until > now
 	}
 	for i, step := range []struct {
 		percent int
@@ -87,7 +87,7 @@ func TestLateThreadIsNoStall(t *testing.T) {
 	s.note(now, now.Add(time.Microsecond), &count)
 	now = now.Add(10 * saturationWindow)
 	s.note(now, 0, &count)
-	if s.until.Load() > int64(now) {
+	if s.until > now {
 		t.Error("a stall of 1 us makes the queue saturated")
 	}
 	if ns := count.stalledNs.Load(); ns != 1000 {

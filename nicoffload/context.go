@@ -250,7 +250,7 @@ func (d *Device) Health(id uint64) offload.Health {
 		return offload.Disabled
 	case !d.set(c):
 		return offload.Pending
-	case d.nic.saturated(d.clock):
+	case d.nic.isSaturated(d.clock):
 		return offload.Saturated
 	}
 	return offload.Good

@@ -22,6 +22,8 @@ type Interface struct {
 	devices []*Device
 	queues  []link.Device
 
+	// What the driver and the adapter's thread read for each frame, and nobody writes then.
+	_        [cacheLine]byte
 	features features
 	suspect  atomic.Uint32 // features that were found to be wrong
 	faults   atomic.Uint32
@@ -32,7 +34,9 @@ type Interface struct {
 
 	rxInterval atomic.Int64 // else it is at most once in so long, ns
 
+	_                  [cacheLine]byte
 	bus, dram, packets meter
+	_                  [cacheLine]byte
 
 	closed  atomic.Bool
 	once    sync.Once

@@ -58,7 +58,6 @@ type nicCounters struct {
 	resets, resetDropped                    atomic.Uint64
 	mismatchCsum, mismatchTSO, mismatchTLS  atomic.Uint64
 	faultsDone                              atomic.Uint64
-	_                                       [cacheLine]byte
 }
 
 // A Stat is a line of ethtool -S.

@@ -32,16 +32,20 @@ type nic struct {
 	stall    stalled
 	faults   faulty
 	check    checker
+	cpu      cpuClock
+	count    nicCounters
 
-	sleep atomic.Uint32
-	alarm *park.Spot
-	cpu   cpuClock
-	reset atomic.Bool   // the watchdog wants the ring emptied
-	epoch atomic.Uint32 // moves when descriptors were dropped, so that places are not where the driver thinks
-	ended atomic.Bool   // the thread is gone
-	fault atomic.Pointer[error]
-
-	count nicCounters
+	// What the driver reads for each frame seldom changes, and shares no cache line with what often does.
+	_         [cacheLine]byte
+	reset     atomic.Bool   // the watchdog wants the ring emptied
+	ended     atomic.Bool   // the thread is gone
+	epoch     atomic.Uint32 // moves when descriptors were dropped, so that places are not where the driver thinks
+	fault     atomic.Pointer[error]
+	saturated atomic.Int64 // the queue's budgets are used up before this time
+	_         [cacheLine]byte
+	sleep     atomic.Uint32
+	alarm     *park.Spot
+	_         [cacheLine]byte
 }
 
 // The values of nic.sleep.

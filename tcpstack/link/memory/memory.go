@@ -159,9 +159,11 @@ type Device struct {
 	wantRing *ring
 	wantLen  int
 
+	_     [align]byte // what follows others read, and write
 	woken atomic.Bool // Wake was called and no Wait has answered it yet
 	sleep atomic.Uint32
 	rest  *park.Spot // where the owner sleeps
+	_     [align]byte
 }
 
 // The values of Device.sleep: what the owner is doing, or is about to do.
