@@ -13,33 +13,42 @@ import (
 )
 
 // joinAtOnce bounds the connections that are being opened or shake hands: each is a goroutine on either side.
-const joinAtOnce = 32
-
-// The least round trip that a connection sees decides how large its bursts are, and after the handshake there is a queue
-// in the way. So what it sees then should be the wire, in all modes, not others' handshakes: connections are opened before
-// any shakes hands, so many of them, and where the wire itself takes no time a few at once.
-const (
-	openFirst  = 256
-	openAtOnce = 2
-)
+const joinAtOnce = 64
 
 // connect opens a cell's connections, shakes hands on each, and makes them players. None has asked for anything yet.
 func (w *world) connect(ctx context.Context, k Key) error {
-	together := joinAtOnce
-	if w.opts.RTT == 0 && k.Loss == 0 { // else time passes that nobody uses
-		together = openAtOnce
+	if w.opts.RTT == 0 && k.Loss == 0 {
+		return w.connectCalmly(ctx, k.Conns)
 	}
+	return atOnce(ctx, joinAtOnce, k.Conns, func(ctx context.Context, _ int) error {
+		nc, err := w.open(ctx)
+		if err == nil {
+			err = w.join(ctx, nc)
+		}
+		return err
+	})
+}
+
+const (
+	openFirst  = 256 // connections that are opened before any of them shakes hands
+	openAtOnce = 2
+)
+
+// connectCalmly is connect over a wire that itself takes no time. The least round trip that a connection sees decides how
+// large its bursts are, and after the handshake there is a queue in the way. So what it sees then should be the wire, in all
+// modes, and not others' handshakes.
+func (w *world) connectCalmly(ctx context.Context, n int) error {
 	opened := make([]net.Conn, openFirst)
-	for n := k.Conns; n > 0; n -= len(opened) {
+	for ; n > 0; n -= len(opened) {
 		opened = opened[:min(n, openFirst)]
-		if err := atOnce(ctx, together, len(opened), func(ctx context.Context, i int) (err error) {
+		err := atOnce(ctx, openAtOnce, len(opened), func(ctx context.Context, i int) (err error) {
 			opened[i], err = w.open(ctx)
 			return err
-		}); err != nil {
-			return err
+		})
+		if err == nil {
+			err = atOnce(ctx, joinAtOnce, len(opened), func(ctx context.Context, i int) error { return w.join(ctx, opened[i]) })
 		}
-		join := func(ctx context.Context, i int) error { return w.join(ctx, opened[i]) }
-		if err := atOnce(ctx, joinAtOnce, len(opened), join); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -66,15 +66,7 @@ func (s *stage) measure(ctx context.Context, k Key) (r Round, err error) {
 	}
 	defer w.close()
 	enough := make(chan struct{})
-	if err := w.begin(ctx, s.opts.Responses, func() { close(enough) }); err != nil {
-		return r, err
-	}
-	if s.opts.Responses == 0 {
-		if err := w.warmUp(ctx, k.Conns); err != nil {
-			return r, err
-		}
-	}
-	from, err := w.snap(ctx)
+	from, err := w.start(ctx, k, enough)
 	if err != nil {
 		return r, err
 	}
@@ -103,6 +95,24 @@ func (w *world) heapAbove(ctx context.Context, before uint64) (above float64, er
 		}
 	})
 	return above, err
+}
+
+// start lets all connections begin, and returns what the counters said when the measurement did: before the first
+// response if responses are counted, else once all is warm.
+func (w *world) start(ctx context.Context, k Key, enough chan<- struct{}) (from snapshot, err error) {
+	if w.opts.Responses > 0 {
+		if from, err = w.snap(ctx); err != nil {
+			return from, err
+		}
+		return from, w.begin(ctx, w.opts.Responses, func() { close(enough) })
+	}
+	if err := w.begin(ctx, 0, nil); err != nil {
+		return from, err
+	}
+	if err := w.warmUp(ctx, k.Conns); err != nil {
+		return from, err
+	}
+	return w.snap(ctx)
 }
 
 // begin lets all connections ask for something. enough is called after so many responses, unless that is 0.
