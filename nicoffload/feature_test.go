@@ -116,7 +116,7 @@ func TestSwitches(t *testing.T) {
 func TestConfigText(t *testing.T) {
 	for _, text := range []string{
 		"",
-		"contexts=1024,setup=50µs,evict=lru,idle=2s,depth=512,rxdepth=256,bus=128Gbps,dram=80Gbps,pps=1000000,tso=emulate,verify=1%,faults=csum+tls-tag,seed=7,watchdog=1s",
+		"contexts=1024,setup=50µs,evict=lru,idle=2s,depth=512,rxdepth=256,rx-usecs=100,rx-frames=16,bus=128Gbps,dram=80Gbps,pps=1000000,tso=emulate,verify=1%,faults=csum+tls-tag,seed=7,watchdog=1s",
 	} {
 		c, err := ParseConfig(text)
 		if err != nil {

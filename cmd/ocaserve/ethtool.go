@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,6 +19,8 @@ type ethtoolFlags struct {
 	Queues   bool   `name:"per-queue" short:"Q" env:"-" help:"With -S: each queue alone."`
 	Ring     bool   `name:"show-ring" short:"g" env:"-" help:"Depth of the rings."`
 	SetRing  orders `name:"set-ring" short:"G" env:"-" placeholder:"tx|rx N ..." help:"Change the depth of the rings."`
+	Coalesce bool   `name:"show-coalesce" short:"c" env:"-" help:"How interrupts are moderated."`
+	SetCoal  orders `name:"coalesce" short:"C" env:"-" placeholder:"rx-usecs|rx-frames N ..." help:"Change how interrupts are moderated."`
 	Driver   bool   `name:"driver" short:"i" env:"-" help:"What kind of adapter it is."`
 	JSON     bool   `name:"json" help:"The answer as JSON."`
 	Name     string `arg:"" optional:"" name:"interface" help:"The adapter's interface, as with ethtool; a server has only one."`
@@ -48,18 +49,13 @@ type ethtoolArgs struct {
 	Queues   bool            `json:"queues,omitempty"`
 	Features []featureOrder  `json:"features,omitempty"`
 	Rings    *ethtoolRingSet `json:"rings,omitempty"`
+	Coalesce *ethtoolCoalSet `json:"coalesce,omitempty"`
 }
 
 // A featureOrder switches one offload.
 type featureOrder struct {
 	Name string `json:"name"`
 	On   bool   `json:"on"`
-}
-
-// ethtoolRingSet is what -G asks for; 0 leaves a ring as it is.
-type ethtoolRingSet struct {
-	TX int `json:"tx,omitempty"`
-	RX int `json:"rx,omitempty"`
 }
 
 func (f *ethtoolFlags) run(_ context.Context, stdout io.Writer) error {
@@ -82,12 +78,15 @@ func (f *ethtoolFlags) args() (a ethtoolArgs, err error) {
 		}
 	}
 	if asked > 1 {
-		return a, fmt.Errorf("one of -k, -K, -S, -g, -G and -i at a time")
+		return a, fmt.Errorf("one of -k, -K, -S, -g, -G, -c, -C and -i at a time")
 	}
 	if a.Features, err = parseFeatures(f.Set, &a.Name); err != nil {
 		return a, err
 	}
-	a.Rings, err = parseRings(f.SetRing, &a.Name)
+	if a.Rings, err = parseRings(f.SetRing, &a.Name); err != nil {
+		return a, err
+	}
+	a.Coalesce, err = parseCoalesce(f.SetCoal, &a.Name)
 	return a, err
 }
 
@@ -99,7 +98,8 @@ type lettered struct {
 
 func (f *ethtoolFlags) letters() []lettered {
 	return []lettered{
-		{f.Features || len(f.Set) > 0, "k"}, {f.Stats || f.Queues, "S"}, {f.Ring || len(f.SetRing) > 0, "g"}, {f.Driver, "i"},
+		{f.Features || len(f.Set) > 0, "k"}, {f.Stats || f.Queues, "S"}, {f.Ring || len(f.SetRing) > 0, "g"},
+		{f.Coalesce || len(f.SetCoal) > 0, "c"}, {f.Driver, "i"},
 	}
 }
 
@@ -160,28 +160,4 @@ func bsdName(word string) bool {
 		return true
 	}
 	return false
-}
-
-// parseRings reads "tx 512 rx 256", with the interface's name before it or without.
-func parseRings(words []string, name *string) (*ethtoolRingSet, error) {
-	if len(words) == 0 {
-		return nil, nil
-	}
-	if len(words)%2 == 1 && *name == "" {
-		*name, words = words[0], words[1:]
-	}
-	set := &ethtoolRingSet{}
-	for ; len(words) >= 2; words = words[2:] {
-		into := map[string]*int{"tx": &set.TX, "rx": &set.RX}[words[0]]
-		if into == nil {
-			return nil, fmt.Errorf("-G: %q is no ring; there are tx and rx", words[0])
-		}
-		if err := json.Unmarshal([]byte(words[1]), into); err != nil || *into < 1 {
-			return nil, fmt.Errorf("-G: %s %s: write a number of descriptors above 0", words[0], words[1])
-		}
-	}
-	if len(words) > 0 || *set == (ethtoolRingSet{}) {
-		return nil, fmt.Errorf("-G: a number is missing; write such as: -G tx 512 rx 512")
-	}
-	return set, nil
 }

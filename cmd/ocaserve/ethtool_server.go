@@ -16,6 +16,7 @@ type ethtoolView struct {
 	Features []ethFeature   `json:"features,omitempty"`
 	Stats    []ethStat      `json:"statistics,omitempty"`
 	Rings    *ethRings      `json:"rings,omitempty"`
+	Coalesce *ethCoalesce   `json:"coalesce,omitempty"`
 	Driver   *ethDriverInfo `json:"driver,omitempty"`
 
 	show string // the letter
@@ -30,13 +31,6 @@ type ethFeature struct {
 type ethStat struct {
 	Name  string `json:"name"`
 	Value uint64 `json:"value"`
-}
-
-type ethRings struct {
-	TX    int `json:"tx"`
-	RX    int `json:"rx"`
-	MaxTX int `json:"tx_max"`
-	MaxRX int `json:"rx_max"`
 }
 
 type ethDriverInfo struct {
@@ -77,6 +71,9 @@ func (a *ethtoolArgs) apply(nic *nicoffload.Interface) error {
 	if g := a.Rings; g != nil {
 		return nic.SetRings(g.TX, g.RX)
 	}
+	if c := a.Coalesce; c != nil {
+		return c.apply(nic)
+	}
 	return nil
 }
 
@@ -88,6 +85,9 @@ func viewNIC(nic *nicoffload.Interface, cfg *nicoffload.Config, args *ethtoolArg
 	case "g":
 		rings := nic.Rings()
 		v.Rings = &ethRings{rings.TX, rings.RX, rings.MaxTX, rings.MaxRX}
+	case "c":
+		c := ethCoalesce(nic.Coalesce())
+		v.Coalesce = &c
 	case "i":
 		v.Driver = driverInfo(nic, cfg)
 	default:
@@ -141,6 +141,8 @@ func (v *ethtoolView) print(w io.Writer) error {
 		v.printStats(&b)
 	case "g":
 		v.printRings(&b)
+	case "c":
+		v.printCoalesce(&b)
 	case "i":
 		v.Driver.print(&b)
 	default:
@@ -179,15 +181,4 @@ func (f *ethFeature) line() string {
 		text += " [fixed]"
 	}
 	return text + "\n"
-}
-
-func (v *ethtoolView) printRings(b *strings.Builder) {
-	r := v.Rings
-	fmt.Fprintf(b, "Ring parameters for %s:\n", v.Name)
-	for _, part := range []struct {
-		title  string
-		rx, tx int
-	}{{"Pre-set maximums:", r.MaxRX, r.MaxTX}, {"Current hardware settings:", r.RX, r.TX}} {
-		fmt.Fprintf(b, "%s\nRX:\t\t%d\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%d\n", part.title, part.rx, part.tx)
-	}
 }

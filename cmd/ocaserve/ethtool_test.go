@@ -63,12 +63,19 @@ func TestEthtool(t *testing.T) {
 		{"-g", "Ring parameters for memory-a:\nPre-set maximums:\nRX:\t\t1024\n|Current hardware settings:\nRX:\t\t1024\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t256\n"},
 		{"-G tx 128 rx 64", "Current hardware settings:\nRX:\t\t64\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t128\n"},
 		{"-G memory-a tx 99999", "tx ring of 99999: the maximum is"},
-		{"-G tx", "-G: a number is missing; write such as: -G tx 512 rx 512"},
-		{"-G tx none", "-G: tx none: write a number of descriptors above 0"},
-		{"-G up 4", `-G: "up" is no ring; there are tx and rx`},
+		{"-G tx", "-G: a number is missing; write such as: -G rx 64"},
+		{"-G tx none", "-G: tx none: write a number from 1 up"},
+		{"-G up 4", `-G: "up" cannot be set; there are rx and tx`},
+		{"-c", "Coalesce parameters for memory-a:\nAdaptive RX: n/a  TX: n/a\nrx-usecs:\t250\nrx-frames:\t64\n"},
+		{"-C rx-usecs 0", "rx-usecs:\t0\nrx-frames:\t64\n"},
+		{"-C memory-a rx-frames 1 rx-usecs 8 --json", `"coalesce":{"rx_usecs":8,"rx_frames":1}`},
+		{"-C rx-frames 0", "-C: rx-frames 0: write a number from 1 up"},
+		{"-C rx-usecs 1000001", "rx-usecs of 1000001: write a number from 0 to 100000"},
+		{"-C tx-usecs 8", `-C: "tx-usecs" cannot be set; there are rx-frames and rx-usecs`},
+		{"-c", "rx-usecs:\t8\nrx-frames:\t1\n"},
 		{"-i", "driver: ocaserve-nic (emulated)\n|bus-info: emulated, of |queues: 2\nconfig: contexts=64,|depth=256|faults: none\n"},
 		{"-i other0", "no interface other0 here; the server's is memory-a"},
-		{"-k -S", "one of -k, -K, -S, -g, -G and -i at a time"},
+		{"-k -S", "one of -k, -K, -S, -g, -G, -c, -C and -i at a time"},
 	} {
 		got, err := ask(t, append([]string{"ethtool", "--server", socket}, strings.Fields(c.args)...)...)
 		if err != nil {
