@@ -102,9 +102,12 @@ func (b *collector) holdBack() {
 	b.part, b.off = b.tailPart, 0
 }
 
+// longestRecord is what no record holds more of, bytes (RFC 8446 section 5.1).
+const longestRecord = 1 << 14
+
 // lacksRecord reports whether the batch is less than a record, and could be more.
 func (b *collector) lacksRecord(out Sink) bool {
-	return b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) == 0
+	return b.bytes < longestRecord && b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) == 0
 }
 
 // trim takes what is less than a record off the end of the batch, for the next one, if it lies in the page that the
