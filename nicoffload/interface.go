@@ -117,9 +117,8 @@ func (i *Interface) Inner() link.Interface { return i.inner }
 func (i *Interface) Close() error {
 	i.once.Do(func() {
 		i.closed.Store(true)
+		i.wake()
 		for _, d := range i.devices {
-			d.nic.alarm.Ring()
-			d.nic.inner.Wake()
 			if i.cfg.manual {
 				d.nic.end(errClosed)
 			}
@@ -128,6 +127,14 @@ func (i *Interface) Close() error {
 		i.err = i.inner.Close()
 	})
 	return i.err
+}
+
+// wake makes the adapter's threads look at what was changed.
+func (i *Interface) wake() {
+	for _, d := range i.devices {
+		d.nic.alarm.Ring()
+		d.nic.inner.Wake()
+	}
 }
 
 // Rings are the numbers of ethtool -g: what the rings hold now, and the most that SetRings takes.
@@ -156,5 +163,6 @@ func (i *Interface) SetRings(tx, rx int) error {
 	if rx > 0 {
 		i.rxDepth.Store(int64(rx))
 	}
+	i.wake()
 	return nil
 }

@@ -34,6 +34,7 @@ func (i *Interface) SetCoalesce(c Coalesce) error {
 	}
 	i.rxInterval.Store(int64(c.RxUsecs) * 1000)
 	i.rxFrames.Store(int64(c.RxFrames))
+	i.wake()
 	return nil
 }
 
@@ -42,11 +43,16 @@ func (i *Interface) SetCoalesce(c Coalesce) error {
 func (n *nic) interrupt(now mono.Time) {
 	waiting := n.rx.tail.Load() - n.rx.head.Load()
 	n.untold = waiting > 0 && n.dev.sleep.Load() != awake
-	if !n.untold || n.in.left() == 0 && now < n.interruptAt() && waiting < uint64(n.nif.rxFrames.Load()) {
+	if !n.untold || n.in.left() == 0 && now < n.interruptAt() && waiting < n.enough() {
 		return
 	}
 	n.told, n.untold = now, false
 	n.dev.rouse(asleep)
+}
+
+// enough is how many frames are not made to wait: never so many that the ring could be full before the shard comes.
+func (n *nic) enough() uint64 {
+	return uint64(min(n.nif.rxFrames.Load(), max(n.nif.rxDepth.Load()*3/4, 1)))
 }
 
 // interruptAt is when the shard may be woken again.

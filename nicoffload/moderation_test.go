@@ -62,6 +62,53 @@ func TestModeration(t *testing.T) {
 	})
 }
 
+// A ring that could be full before its time is emptied, and what is changed holds for frames that wait already.
+func TestModerationIsNoTrap(t *testing.T) {
+	long := Config{RxInterval: 100 * time.Millisecond, RxFrames: 64, RxDepth: 8}
+	for _, tc := range []struct {
+		name   string
+		frames int
+		change func(r *rig)
+		want   time.Duration
+	}{
+		{"three quarters of the ring", 6, func(*rig) {}, 0},
+		{"a few", 5, func(*rig) {}, 100 * time.Millisecond},
+		{"less time", 5, func(r *rig) { r.nif.SetCoalesce(Coalesce{RxUsecs: 0, RxFrames: 64}) }, time.Millisecond},
+		{"fewer frames", 5, func(r *rig) { r.nif.SetCoalesce(Coalesce{RxUsecs: 100_000, RxFrames: 5}) }, time.Millisecond},
+		{"a smaller ring", 3, func(r *rig) { r.nif.SetRings(0, 4) }, time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := started(t, long, memory.Config{})
+			come := func(n int) {
+				for i := range n {
+					r.far.Transmit([]link.Frame{r.plainFrame([]byte("x"), 100*i, 10, 10)}) //nolint:errcheck // a frame that does not come is missed
+				}
+			}
+			wait := func() {
+				if err := r.dev.Wait(mono.Never); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.AfterFunc(time.Millisecond, func() { come(1) })
+			wait()
+			for range 2 { // and take back what was lent
+				r.dev.Receive(r.got) //nolint:errcheck // the next wait would tell
+			}
+			go func() {
+				come(tc.frames)
+				time.Sleep(time.Millisecond)
+				tc.change(r)
+			}()
+			start := time.Now()
+			wait()
+			if got := time.Since(start); got != tc.want {
+				t.Errorf("%s: woken after %v, want %v", tc.name, got, tc.want)
+			}
+			time.Sleep(time.Second) // lets the change happen
+		})
+	}
+}
+
 func TestSetCoalesce(t *testing.T) {
 	r := newRig(t, rigConfig{})
 	if got, want := r.nif.Coalesce(), (Coalesce{RxUsecs: 250, RxFrames: 64}); got != want {

@@ -1,6 +1,7 @@
 package pacing
 
 import (
+	"math"
 	"math/bits"
 	"unsafe"
 
@@ -110,41 +111,48 @@ func (w *Wheel) Advance(now mono.Time, fire func(*Timer)) {
 	}
 }
 
-// postponed bounds how many timers one Postpone moves.
-const postponed = 16
+// What one Postpone does at most: timers that it moves, and timers of a slot that it looks through for the first one.
+const (
+	postponed = 16
+	crowd     = 64
+)
 
 // Postpone asks the owners of the timers that are due first for their deadlines, and moves those that are later by now,
 // until one is not: an owner whose deadline moves back need not tell, and whoever sleeps until Next is not woken for
-// nothing. later is called for few timers, and not for those that stand at higher levels.
+// nothing. later is called for few timers, not for those at higher levels, and for none where many share a tick: one of
+// them will be due.
 func (w *Wheel) Postpone(later func(*Timer) mono.Time) {
 	for range postponed {
-		t := w.soonest()
+		level, i, _ := w.first()
+		if level > 0 {
+			w.earliest = w.lowerBound()
+			return
+		}
+		t := soonest(w.slots[i], crowd)
 		if t == nil {
 			return
 		}
+		w.earliest = t.at
 		at := later(t)
-		moves := at > t.at
-		if moves {
-			w.Set(t, at)
-		}
-		if w.earliest = w.lowerBound(); !moves {
+		if at <= t.at {
 			return
 		}
+		w.Set(t, at)
 	}
 }
 
-// soonest is the timer that is due first; nil: there is none, or it stands at a higher level.
-func (w *Wheel) soonest() (t *Timer) {
-	level, i, _ := w.first()
-	if level > 0 {
-		return nil
-	}
-	for s := w.slots[i]; s != nil; s = s.next {
-		if t == nil || s.at < t.at {
-			t = s
+// soonest is the timer of a list that is due first; nil: there are more than `most` to look through.
+func soonest(list *Timer, most int) *Timer {
+	first := list
+	for t := list; t != nil; t = t.next {
+		if most--; most < 0 {
+			return nil
+		}
+		if t.at < first.at {
+			first = t
 		}
 	}
-	return t
+	return first
 }
 
 // collect moves what is due to the due list, and time to now.
@@ -191,14 +199,14 @@ func (w *Wheel) first() (level, i int, start uint64) {
 // lowerBound is a time before which nothing in the slots is due: exact for the lowest level, whose slots
 // hold few timers, the slot's beginning for others.
 func (w *Wheel) lowerBound() mono.Time {
-	level, _, start := w.first()
+	level, i, start := w.first()
 	switch {
 	case level == levels:
 		return mono.Never
 	case level > 0:
 		return mono.Time(start << tickBits)
 	}
-	return w.soonest().at
+	return soonest(w.slots[i], math.MaxInt).at
 }
 
 // take empties a slot and returns its list.

@@ -132,18 +132,18 @@ func (c *Conn) gathersWindow(n, waiting int64) bool {
 		n < min(c.windowRest(), c.usualBurst())
 }
 
-// windowRest is how little of the peer's window is no frame of its own. Where what is in flight mostly stands in a queue,
-// waiting for more makes nothing arrive later; where it does not, only as little may wait as is not missed, and only where
-// the round trip is so short that frames are what costs.
+// windowRest is how little of the peer's window is no frame of its own, on a path so short that frames are what costs. Where
+// what is in flight mostly stands in a queue, waiting for more makes nothing arrive later; where it does not, only as little
+// may wait as is not missed. (On longer paths jitter would be taken for a queue: the least round trip is of many seconds.)
 func (c *Conn) windowRest() int64 {
 	rtt := c.rec.RTT()
 	switch {
+	case !c.isNear():
+		return 0
 	case rtt.SRTT() > 2*rtt.MinRTT():
 		return c.snd.wnd / 4
-	case c.isNear():
-		return c.snd.wnd / 16
 	}
-	return 0
+	return c.snd.wnd / 16
 }
 
 // usualBurst is the payload of a frame that nothing but pacing and the device limits.

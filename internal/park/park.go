@@ -17,6 +17,8 @@ type Spot struct {
 	// Where the kernel has no futex, or time is virtual (testing/synctest knows who sleeps on channels, not in the kernel).
 	signal chan struct{} // holds one; nil: the kernel's
 	timer  *time.Timer   // made by the first sleep with an end
+
+	_ [40]byte // to a cache line of its own
 }
 
 // The values of Spot.state.

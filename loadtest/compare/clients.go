@@ -37,22 +37,30 @@ const (
 // connectCalmly is connect over a wire that itself takes no time. The least round trip that a connection sees decides how
 // large its bursts are, and after the handshake there is a queue in the way. So what it sees then should be the wire, in all
 // modes, and not others' handshakes.
-func (w *world) connectCalmly(ctx context.Context, n int) error {
+func (w *world) connectCalmly(ctx context.Context, n int) (err error) {
 	opened := make([]net.Conn, openFirst)
-	for ; n > 0; n -= len(opened) {
-		opened = opened[:min(n, openFirst)]
-		err := atOnce(ctx, openAtOnce, len(opened), func(ctx context.Context, i int) (err error) {
+	defer func() {
+		for _, nc := range opened {
+			if nc != nil {
+				nc.Close() //nolint:errcheck // it did not join: something else has failed
+			}
+		}
+	}()
+	for ; n > 0 && err == nil; n -= openFirst {
+		some := min(n, openFirst)
+		err = atOnce(ctx, openAtOnce, some, func(ctx context.Context, i int) (err error) {
 			opened[i], err = w.open(ctx)
 			return err
 		})
 		if err == nil {
-			err = atOnce(ctx, joinAtOnce, len(opened), func(ctx context.Context, i int) error { return w.join(ctx, opened[i]) })
-		}
-		if err != nil {
-			return err
+			err = atOnce(ctx, joinAtOnce, some, func(ctx context.Context, i int) error {
+				nc := opened[i]
+				opened[i] = nil
+				return w.join(ctx, nc)
+			})
 		}
 	}
-	return nil
+	return err
 }
 
 // atOnce calls f for each number below n, for some of them at a time, until one fails.
