@@ -23,9 +23,9 @@ var layers = []struct {
 	pattern string
 	layer   int
 }{
-	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0}, {"tcpstack/ledger", 0}, {"internal/prefetch", 0}, {"internal/park", 0},
+	{"tcpstack/wire", 0}, {"tcpstack/stream", 0}, {"tcpstack/mono", 0}, {"cache/s3fifo", 0}, {"tcpstack/ledger", 0}, {"internal/prefetch", 0},
 	{"tcpstack/recovery", 1}, {"tcpstack/congestion", 1}, {"pacing", 1}, {"tcpstack/link", 1}, {"tcpstack/syn", 1},
-	{"tcpstack/trace", 1}, {"ktls/offload", 1}, {"ktls/aesgcm", 1},
+	{"tcpstack/trace", 1}, {"internal/park", 1}, {"ktls/offload", 1}, {"ktls/aesgcm", 1},
 	{"tcpstack/link/*", 2}, {"tcpstack/netsim", 2}, {"cache", 2}, {"content", 2},
 	{"nicoffload", 3}, {"ktls", 3}, {"tcpstack", 3},
 	{"sendfile", 4}, {"tcpstack/script", 4},

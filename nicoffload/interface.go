@@ -69,8 +69,7 @@ func New(inner link.Interface, cfg Config) (*Interface, error) {
 	i.SetVerify(cfg.Verify)
 	i.depth.Store(int64(cfg.Depth))
 	i.rxDepth.Store(int64(cfg.RxDepth))
-	i.rxInterval.Store(int64(max(cfg.RxInterval, 0)))
-	i.rxFrames.Store(int64(cfg.RxFrames))
+	i.moderate(cfg.coalesce())
 	i.bus.rate, i.dram.rate, i.packets.rate = cfg.Bus, cfg.DRAM, cfg.Packets
 	for q, dev := range inner.Queues() {
 		d := i.newDevice(q, dev)

@@ -21,20 +21,37 @@ const maxRxUsecs = 100_000
 
 // Coalesce returns how interrupts are moderated. It may be called from any goroutine, as may SetCoalesce.
 func (i *Interface) Coalesce() Coalesce {
-	return Coalesce{RxUsecs: int(i.rxInterval.Load() / 1000), RxFrames: int(i.rxFrames.Load())}
+	return Coalesce{RxUsecs: int(i.rxInterval.Load() / int64(time.Microsecond)), RxFrames: int(i.rxFrames.Load())}
 }
 
 // SetCoalesce changes how interrupts are moderated from now on.
 func (i *Interface) SetCoalesce(c Coalesce) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	i.moderate(c)
+	i.wake()
+	return nil
+}
+
+// moderate stores c.
+func (i *Interface) moderate(c Coalesce) {
+	i.rxInterval.Store(int64(c.RxUsecs) * int64(time.Microsecond))
+	i.rxFrames.Store(int64(c.RxFrames))
+}
+
+// coalesce is what the configuration says of interrupts.
+func (c *Config) coalesce() Coalesce {
+	return Coalesce{RxUsecs: int(max(c.RxInterval, 0) / time.Microsecond), RxFrames: c.RxFrames}
+}
+
+func (c Coalesce) check() error {
 	switch {
 	case c.RxUsecs < 0 || c.RxUsecs > maxRxUsecs:
 		return fmt.Errorf("rx-usecs of %d: write a number from 0 to %d", c.RxUsecs, maxRxUsecs)
 	case c.RxFrames < 1 || c.RxFrames > MaxDepth:
 		return fmt.Errorf("rx-frames of %d: write a number from 1 to %d", c.RxFrames, MaxDepth)
 	}
-	i.rxInterval.Store(int64(c.RxUsecs) * 1000)
-	i.rxFrames.Store(int64(c.RxFrames))
-	i.wake()
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (c *Config) check() error {
 	case c.Setup < 0 || c.Idle < 0 || c.Watchdog < 0:
 		return fmt.Errorf("setup=%v, idle=%v, watchdog=%v: times must not be negative", c.Setup, c.Idle, c.Watchdog)
 	}
-	return nil
+	return c.coalesce().check()
 }
 
 // A setting is a part of the text form of a Config.

@@ -3,7 +3,6 @@ package nicoffload
 import (
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"ocaserve/internal/park"
 	"ocaserve/tcpstack/link"
@@ -175,18 +174,7 @@ func (n *nic) restForRoom() {
 		return
 	}
 	n.count.arm.Add(1)
-	n.sleepUntil(n.due())
-}
-
-// sleepUntil ends when the alarm rings, or at the deadline.
-func (n *nic) sleepUntil(until mono.Time) {
-	left := time.Duration(-1)
-	if until != mono.Never {
-		if left = until.Sub(n.nif.cfg.Clock()); left <= 0 {
-			return
-		}
-	}
-	n.alarm.Sleep(left)
+	n.alarm.SleepUntil(n.due(), n.nif.cfg.Clock)
 }
 
 // doorbell tells the adapter that the tail of the ring has moved.

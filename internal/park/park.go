@@ -9,6 +9,8 @@ package park
 import (
 	"sync/atomic"
 	"time"
+
+	"ocaserve/tcpstack/mono"
 )
 
 // A Spot is where one goroutine at a time sleeps, until any other rings or its time is over. Make it with New.
@@ -74,6 +76,15 @@ func (s *Spot) Sleep(d time.Duration) {
 		futexWait(&s.state, sleeping, d)
 	}
 	s.state.Store(quiet)
+}
+
+// SleepUntil is Sleep until an instant on the given clock; mono.Never: only a Ring ends it.
+func (s *Spot) SleepUntil(until mono.Time, clock func() mono.Time) {
+	if until == mono.Never {
+		s.Sleep(-1)
+	} else if left := until.Sub(clock()); left > 0 {
+		s.Sleep(left)
+	}
 }
 
 func (s *Spot) sleepOnChannel(d time.Duration) {

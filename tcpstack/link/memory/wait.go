@@ -2,7 +2,6 @@ package memory
 
 import (
 	"net"
-	"time"
 
 	"ocaserve/tcpstack/mono"
 )
@@ -26,9 +25,9 @@ func (d *Device) Wait(until mono.Time) error {
 	if d.cable.closed.Load() {
 		return net.ErrClosed
 	}
-	err := d.block(until)
+	d.rest.SleepUntil(until, d.cable.cfg.Clock)
 	d.woken.Swap(false)
-	return err
+	return d.closedErr()
 }
 
 // ready reports whether Receive or Transmit can make progress.
@@ -37,18 +36,6 @@ func (d *Device) ready() bool {
 		return true
 	}
 	return d.wantRing != nil && d.wantRing.room(d.wantLen)
-}
-
-// block waits until rung for or until the deadline.
-func (d *Device) block(until mono.Time) error {
-	left := time.Duration(-1)
-	if until != mono.Never {
-		if left = until.Sub(d.cable.cfg.Clock()); left <= 0 {
-			return nil
-		}
-	}
-	d.rest.Sleep(left)
-	return d.closedErr()
 }
 
 // closedErr lets frames that crossed before the cut be received first.
