@@ -24,6 +24,8 @@ type softNIC struct {
 	turn     uint64
 }
 
+func (n *softNIC) Prefetch(uint64) {}
+
 // Turn says that anything may have changed.
 func (n *softNIC) Turn() uint64 {
 	n.turn++

@@ -2,7 +2,9 @@ package ktls
 
 import (
 	"errors"
+	"unsafe"
 
+	"ocaserve/internal/prefetch"
 	"ocaserve/tcpstack/ledger"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/stream"
@@ -25,20 +27,26 @@ type Queue interface {
 }
 
 // A Framer cuts what one connection sends into records. It belongs to the connection's shard.
+//
+// What each Append reads stands together.
 type Framer struct {
-	w      *WriteState // nil in ModeOff
-	pool   *Pool
+	keys   *sealKeys    // the current ones of w; nil in ModeOff
+	seq    uint64       // number of the next record under keys
 	book   *ledger.Book // nil: nobody asks
 	limit  uint64       // records per key
 	data   uint64       // application data records framed, over all keys
 	wire   uint64       // bytes of records framed
 	before uint64       // the book's sum of bytes sent, less those of records
+	over   uint8        // what a record adds to its plaintext, bytes
 	mode   Mode         // what was asked for
 	now    Mode         // who seals what is framed now
 	closed bool         // close_notify or a fatal alert is queued
+	engine bool         // keys can seal what is gathered, piece by piece
 	ramp   ramp
 	helm   helm
-	old    *sealKeys // before the last KeyUpdate, if records under them were left to the interface
+	pool   *Pool
+	w      *WriteState // nil in ModeOff
+	old    *sealKeys   // before the last KeyUpdate, if records under them were left to the interface
 }
 
 // NewFramer makes the sending side of a connection. The framer takes over w, which is nil exactly in
@@ -77,11 +85,18 @@ func (f *Framer) take() error {
 	if f.w.taken {
 		return errors.New("ktls: the write state already has a framer")
 	}
-	f.w.taken, f.w.keys.pool = true, f.pool
+	f.w.taken = true
+	f.hold()
 	if f.w.version == TLS13 && f.w.info.kind == kindGCM {
 		f.limit = gcmLimit
 	}
 	return nil
+}
+
+// hold makes the keys of the write state the current ones.
+func (f *Framer) hold() {
+	f.keys, f.seq = f.w.keys, f.w.seq
+	f.keys.pool, f.over, f.engine = f.pool, uint8(f.keys.wireLen(0)), f.keys.gcm != nil
 }
 
 // Mode is the mode the framer was made with, or was last set to.
@@ -96,8 +111,8 @@ func (f *Framer) SetPolicy(p RecordPolicy) { f.ramp.policy = p.withDefaults() }
 // SetSegment tells the framer how TCP cuts the stream: mss bytes of payload in a segment, and at most burst bytes
 // in a superframe. It may change; a framer that was never told makes records by the policy alone.
 func (f *Framer) SetSegment(mss, burst int) {
-	if f.w != nil && mss > 0 && !f.closed {
-		f.ramp.setSegment(mss, burst, f.w.keys.wireLen(0))
+	if f.keys != nil && mss > 0 && !f.closed {
+		f.ramp.setSegment(mss, burst, int(f.over))
 	}
 }
 
@@ -111,7 +126,10 @@ func (f *Framer) align() {
 
 // Touch tells the framer the time, at each event of the connection: after a silence longer than the policy's
 // Idle, records are small again. A framer that is never told starts small once.
-func (f *Framer) Touch(now mono.Time) { f.ramp.touch(now) }
+func (f *Framer) Touch(now mono.Time) {
+	prefetch.Pair(unsafe.Pointer(f.keys)) // what is framed next needs them
+	f.ramp.touch(now)
+}
 
 // Append queues the bytes of pieces as records (in ModeOff: as they are). Records do not wait for more: the
 // last one ends with the last piece, so what belongs in one record travels in one call. Append takes over
@@ -152,11 +170,11 @@ func (f *Framer) Append(q Queue, pieces []stream.Piece) error {
 // Whole is how many of the next n plaintext bytes, which others will follow, to append so that the last record is not
 // cut short: up to where a record ends; 0 if not even one does.
 func (f *Framer) Whole(n int64) int64 {
-	if f.w == nil || f.closed {
+	if f.keys == nil || f.closed {
 		return n
 	}
 	f.align()
-	over, total := f.w.keys.wireLen(0), 0
+	over, total := int(f.over), 0
 	if size := f.ramp.steady(over); size > 0 {
 		return n - n%int64(size)
 	}
@@ -173,7 +191,7 @@ func (f *Framer) Whole(n int64) int64 {
 
 // single queues the next record and returns how many plaintext bytes it took of the `left` that wait in c.
 func (f *Framer) single(q Queue, c *cutter, left int) int {
-	n := f.ramp.next(left, f.w.keys.wireLen(0))
+	n := f.ramp.next(left, int(f.over))
 	r := f.begin(typeData, n)
 	c.cut(r, n)
 	f.data++
@@ -197,8 +215,8 @@ func (f *Framer) appendPages(q Queue, pieces []stream.Piece) {
 // begin takes the next record number for a record of n plaintext bytes.
 func (f *Framer) begin(typ contentType, n int) *record {
 	r := f.pool.record()
-	r.init(f.w.keys, f.w.seq, typ, n)
-	f.w.seq++
+	r.init(f.keys, f.seq, typ, n)
+	f.seq++
 	return r
 }
 
@@ -232,7 +250,7 @@ func (f *Framer) control(q Queue, typ contentType, msg []byte) {
 // renew replaces the key before a data record would exceed its limit. The last number under a key is
 // kept for the KeyUpdate itself.
 func (f *Framer) renew(q Queue) error {
-	if f.w.seq+1 < f.limit {
+	if f.seq+1 < f.limit {
 		return nil
 	}
 	if f.w.version != TLS13 {
@@ -251,7 +269,7 @@ func (f *Framer) KeyUpdate(q Queue, requestPeer bool) error {
 	if f.w == nil || f.w.version != TLS13 {
 		return ErrNoKeyUpdate
 	}
-	if !requestPeer && f.w.seq == 0 {
+	if !requestPeer && f.seq == 0 {
 		return nil
 	}
 	return f.update(q, requestPeer)
@@ -267,11 +285,11 @@ func (f *Framer) update(q Queue, requestPeer bool) error {
 	}
 	f.control(q, typeHandshake, msg)
 	f.pool.stats.KeyUpdates++
-	old := f.w.keys
+	old := f.keys
 	if err := f.w.update(); err != nil {
 		return err
 	}
-	f.w.keys.pool = f.pool
+	f.hold()
 	if f.old = nil; f.now == ModeNIC {
 		f.old = old
 	}
@@ -316,7 +334,7 @@ func (f *Framer) Close() {
 	f.closed = true
 	if f.w != nil {
 		clear(f.w.secret[:])
-		f.w.keys.retire()
+		f.keys.retire()
 	}
 }
 

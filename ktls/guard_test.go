@@ -73,7 +73,7 @@ func TestKeysAreWiped(t *testing.T) {
 	for _, mode := range []Mode{ModeUser, ModeInline, ModeNIC} {
 		s := newSender(t, AES128GCM, mode, RecordPolicy{})
 		s.do(act{data: []byte("old"), cuts: []int{3}})
-		old := s.f.w.keys
+		old := s.f.keys
 		s.do(act{update: true})
 		s.do(act{data: []byte("new"), cuts: []int{3}})
 		wiped := func(k *sealKeys) bool { return k.key == [32]byte{} && k.iv == [nonceLen]byte{} }
@@ -87,7 +87,7 @@ func TestKeysAreWiped(t *testing.T) {
 			t.Fatalf("%v: the old key has outlived its last record", mode)
 		}
 		s.f.Close()
-		if current := s.f.w.keys; wiped(current) {
+		if current := s.f.keys; wiped(current) {
 			t.Fatalf("%v: the key is wiped under a queued record", mode)
 		}
 		s.finish()
@@ -133,7 +133,7 @@ func TestRecordCharge(t *testing.T) {
 				useEngine(t, noEngine)
 			}
 			s := newSender(t, AES128GCM, c.mode, RecordPolicy{SmallBytes: -1})
-			if c.engine && s.f.w.keys.gcm == nil {
+			if c.engine && s.f.keys.gcm == nil {
 				t.Skip("this CPU has no engine")
 			}
 			data := make([]byte, 10_500)

@@ -227,9 +227,9 @@ func TestRecordNumbers(t *testing.T) {
 			e := newEndpoint(t, s, sc, ModeInline)
 			wantPanic(t, "sealed twice", func() {
 				if c.write == 0 {
-					e.f.w.keys.guard.claim(0)
+					e.f.keys.guard.claim(0)
 				}
-				e.f.w.keys.guard.claim(0) // crypto/tls used it
+				e.f.keys.guard.claim(0) // crypto/tls used it
 			})
 		})
 	}

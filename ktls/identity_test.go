@@ -182,7 +182,7 @@ func (s *sender) finish() {
 	if n := len(s.nic.contexts); n != 0 {
 		s.t.Errorf("%d contexts left in the interface", n)
 	}
-	if k := s.f.w.keys; k.key != [32]byte{} || k.iv != [12]byte{} || s.f.w.secret != [48]byte{} {
+	if k := s.f.keys; k.key != [32]byte{} || k.iv != [12]byte{} || s.f.w.secret != [48]byte{} {
 		s.t.Error("the key is still there")
 	}
 }

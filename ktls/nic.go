@@ -54,6 +54,7 @@ func (k *sealKeys) usable() bool {
 // leave gathers [from, to) for the device to seal.
 func (r *record) leave(g *stream.Gather, from, to int) {
 	k, seq := r.keys, r.seq()
+	k.pool.nic.Prefetch(k.lease.id)
 	if r.claim() {
 		k.pool.stats.Offloaded++
 	}

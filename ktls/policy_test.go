@@ -107,7 +107,7 @@ func wantLens(t *testing.T, got []int, want ...int) {
 func TestRecordsFitSegments(t *testing.T) {
 	for _, suite := range []Suite{AES128GCM, ECDHE_ECDSA_AES128GCM} {
 		s := newSized(t, suite, 1448, 44*1448)
-		over := s.f.w.keys.wireLen(0)
+		over := s.f.keys.wireLen(0)
 		wantLens(t, s.wire(5000), 5000+over) // a short response is one record
 		s.sent()
 		lens := s.wire(59_000)

@@ -61,7 +61,8 @@ const (
 type helm struct {
 	sent, rexmit uint64 // the book's sums when the window began
 	since        uint64 // records framed when the last switch was, or was tried
-	hold         uint64 // records to frame before the next try
+	turn         uint64 // the interface's when the context was last found to be good, plus 1; 0: not since the last try
+	hold         uint32 // records to frame before the next try
 	calm         bool   // the last whole window had few retransmissions
 	pending      bool   // a context is being set up
 	why          Reason // of the last move away from the interface, or failure to use it
@@ -126,20 +127,33 @@ func (f *Framer) steer() {
 	}
 	rexmit, h := f.measure(), &f.helm
 	if f.now == ModeNIC {
-		if health := f.health(); health != offload.Good {
+		if health := f.healthNow(); health != offload.Good {
 			f.toInline(reasonOf(health))
 		} else if rexmit > f.pool.maxRexmit {
 			f.toInline(ReasonRetransmits)
 		}
 		return
 	}
-	if h.pending && f.health() != offload.Pending || !h.pending && h.calm && f.data-h.since >= h.hold {
+	if h.pending && f.health() != offload.Pending || !h.pending && h.calm && f.data-h.since >= uint64(h.hold) {
 		f.toNIC()
 	}
 }
 
 // health is that of the current key's context.
-func (f *Framer) health() offload.Health { return f.pool.nic.Health(f.w.keys.lease.id) }
+func (f *Framer) health() offload.Health { return f.pool.nic.Health(f.keys.lease.id) }
+
+// healthNow is health, asked only where it may have changed since it was good.
+func (f *Framer) healthNow() offload.Health {
+	turn := f.pool.nic.Turn() + 1
+	if f.helm.turn == turn {
+		return offload.Good
+	}
+	health := f.health()
+	if f.helm.turn = 0; health == offload.Good {
+		f.helm.turn = turn
+	}
+	return health
+}
 
 // measure returns the share of retransmissions since the window began, as if this had been a whole window at least, and
 // begins another one.
@@ -159,7 +173,7 @@ func (f *Framer) measure() float64 {
 // toInline gives framed records to the CPU from the next boundary on.
 func (f *Framer) toInline(why Reason) {
 	h := &f.helm
-	f.w.keys.endLease()
+	f.keys.endLease()
 	if f.old != nil {
 		f.old.endLease()
 		f.old = nil
@@ -188,10 +202,10 @@ func (f *Framer) toNIC() {
 
 // try is toNIC without a count. A context that is not ready yet stays, and pending says so.
 func (f *Framer) try() (ok bool, why Reason) {
-	k, h := f.w.keys, &f.helm
-	h.pending = false
+	k, h := f.keys, &f.helm
+	h.pending, h.turn = false, 0
 	if k.lease.id == 0 {
-		if err := k.rent(f.w.seq); errors.Is(err, offload.ErrNoContext) {
+		if err := k.rent(f.seq); errors.Is(err, offload.ErrNoContext) {
 			return false, ReasonTableFull
 		} else if err != nil {
 			return false, ReasonUnsupported
@@ -200,7 +214,7 @@ func (f *Framer) try() (ok bool, why Reason) {
 	health := f.health()
 	switch health {
 	case offload.Good:
-		k.leaveFrom(f.w.seq)
+		k.leaveFrom(f.seq)
 		h.since, f.now = f.data, ModeNIC
 		return true, 0
 	case offload.Pending:

@@ -171,7 +171,7 @@ func TestMaxRexmit(t *testing.T) {
 }
 
 // book1 is what a record adds to the bytes sent.
-func (s ship) book1() int { return s.f.w.keys.wireLen(shipRecord) }
+func (s ship) book1() int { return s.f.keys.wireLen(shipRecord) }
 
 func TestSetMode(t *testing.T) {
 	s := newShip(t, func(*softNIC) {})
@@ -293,7 +293,7 @@ func TestSwitchBetweenRecords(t *testing.T) {
 	if s.nic.added != 1 {
 		t.Fatalf("%d contexts, but the first is still alive", s.nic.added)
 	}
-	s.f.w.keys.leaveFrom(0) // even so:
+	s.f.keys.leaveFrom(0) // even so:
 	wantLeft(1, true)
 	wantLeft(2, false) // begun by the CPU
 	wantLeft(3, true)

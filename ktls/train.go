@@ -52,24 +52,24 @@ var (
 // couple makes the next records a train, if the interface is to seal several of the same size, and returns how many
 // plaintext bytes it took of the `left` that wait in c; 0: they are single records.
 func (f *Framer) couple(q Queue, c *cutter, left int) (total int) {
-	if f.now != ModeNIC || f.w.keys.gcm == nil { // without the engine each record would need a buffer, and be charged for it
+	if f.now != ModeNIC || !f.engine { // without the engine each record would need a buffer, and be charged for it
 		return 0
 	}
-	k, before := f.w.keys, f.ramp.state
+	k, before := f.keys, f.ramp.state
 	most := maxTrain
-	if room := f.limit - f.w.seq - 1; room < maxTrain {
+	if room := f.limit - f.seq - 1; room < maxTrain {
 		most = int(room)
 	}
-	n, size, last := f.ramp.row(left, min(left, c.together(trainParts)), most, k.wireLen(0))
+	n, size, last := f.ramp.row(left, min(left, c.together(trainParts)), most, int(f.over))
 	if n < 2 {
 		f.ramp.state = before
 		return 0
 	}
 	t := f.pool.train()
-	t.init(k, f.w.seq, n, size, last)
+	t.init(k, f.seq, n, size, last)
 	total = t.total()
 	c.load(t, total)
-	f.w.seq += uint64(n)
+	f.seq += uint64(n)
 	f.data += uint64(n)
 	f.book.Add(ledger.PlainFramed, total)
 	f.queue(q, t, n)
@@ -149,6 +149,7 @@ func (t *train) Gather(g *stream.Gather, from, to int) {
 		return
 	}
 	k, size := t.keys, int(t.size)
+	k.pool.nic.Prefetch(k.lease.id)
 	length, at := k.wireLen(size), k.prefixLen()
 	i, j := from/length, (to-1)/length
 	from, to = from-i*length, to-j*length

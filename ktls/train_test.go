@@ -100,7 +100,7 @@ func TestTrainTakenApart(t *testing.T) {
 		useEngine(t, engine)
 		for range 60 {
 			s := newLoaded(t, body, wire)
-			if _, ok := s.q.spans[0].(*train); ok != (s.f.w.keys.gcm != nil) {
+			if _, ok := s.q.spans[0].(*train); ok != (s.f.keys.gcm != nil) {
 				t.Fatalf("%s: a train: %v", name, ok)
 			}
 			cut := rng.IntN(len(wire))

@@ -65,8 +65,11 @@ type Config struct {
 	// Clock is the time of budgets, set-up latency and watchdog; it must be the link's. Nil: mono.Now.
 	Clock func() mono.Time
 
+	// Manual gives the adapter no threads of its own: whoever made it turns it, see Interface.Turn. For measurements and
+	// simulations.
+	Manual bool
+
 	virtual bool // Clock is the caller's: nobody sleeps in the kernel then
-	manual  bool // tests turn the threads' loops themselves
 }
 
 const (

@@ -43,7 +43,7 @@ type context struct {
 
 	// Adapter.
 	place place
-	_     [88]byte // to a multiple of two lines
+	_     [80]byte // to a multiple of two lines
 }
 
 // A handle is index+1 in the low bits and a generation above, so that a handle that outlived its context names
@@ -262,14 +262,21 @@ func (d *Device) lose(c *context) {
 	d.losses++
 }
 
-// Turn moves with each context that is lost, and with each batch where idle ones are evicted: then who leaves records
-// to one has to say so, see Health.
+// Turn moves with each context that is lost; with each batch where idle ones are evicted, since then who leaves records to
+// one has to say so, see Health; and with each call while the offload is off or the adapter has too much to do.
 func (d *Device) Turn() uint64 {
-	if d.nif.cfg.Evict == EvictLRU {
-		return d.losses + d.flushed
+	if !d.nif.features.has(tlsTx) || d.nic.isSaturated(d.clock) {
+		d.troubles++
 	}
-	return d.losses
+	turn := d.losses + d.troubles
+	if d.nif.cfg.Evict == EvictLRU {
+		turn += d.flushed
+	}
+	return turn
 }
+
+// Prefetch asks for the driver's part of a context.
+func (d *Device) Prefetch(id uint64) { d.table.prefetch(id) }
 
 // set reports whether the adapter has set c up.
 func (d *Device) set(c *context) bool {

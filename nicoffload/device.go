@@ -29,6 +29,7 @@ type Device struct {
 	ended     bool   // the adapter's thread is gone: nobody reads the ring
 	flushed   uint64 // calls of Transmit that left none of the owner's frames over
 	losses    uint64 // contexts that were lost or evicted
+	troubles  uint64 // calls of Turn while no context was good
 	lent      uint64 // frames that the last Receive handed out
 
 	want    int           // descriptors that a short Transmit wants; 0: none
@@ -86,7 +87,6 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	d.watch(now)
 	before, stopped := d.posted, d.want > 0
 	d.want = 0
-	d.prefetch(frames)
 	n := 0
 	for n < len(frames) && d.post(&frames[n], now) {
 		n++
@@ -101,15 +101,6 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 		d.nic.doorbell()
 	}
 	return n, nil
-}
-
-// prefetch asks for the contexts of frames that are about to be posted.
-func (d *Device) prefetch(frames []link.Frame) {
-	for i := range frames {
-		if seal := frames[i].Seal; len(seal) > 0 {
-			d.table.prefetch(seal[0].Context)
-		}
-	}
 }
 
 // account counts what a full ring did to the queue.
@@ -194,5 +185,6 @@ func (d *Device) room(n int) bool {
 func (d *Device) next() *desc {
 	e := d.ring.desc(d.posted)
 	d.posted++
+	d.ring.prefetch(d.posted)
 	return e
 }

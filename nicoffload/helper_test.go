@@ -43,7 +43,7 @@ func newRig(t testing.TB, c rigConfig) *rig {
 	t.Helper()
 	r := &rig{t: t, now: mono.Time(1e12), got: make([]link.Frame, 64)}
 	clock := func() mono.Time { return r.now }
-	c.cable.Clock, c.Clock, c.manual = clock, clock, true
+	c.cable.Clock, c.Clock, c.Manual = clock, clock, true
 	c.Log = func(s string) { r.logs = append(r.logs, s) }
 	if c.Bus == 0 {
 		c.Bus = pacing.MaxRate // the clock may stand still

@@ -54,7 +54,7 @@ type hostPath struct {
 
 func newHostPath(b *testing.B, mode ktls.Mode) *hostPath {
 	a, _ := memory.New(memory.Config{TSO: true})
-	nif, err := New(a, Config{manual: true})
+	nif, err := New(a, Config{Manual: true})
 	if err != nil {
 		b.Fatal(err)
 	}

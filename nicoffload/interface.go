@@ -76,7 +76,7 @@ func New(inner link.Interface, cfg Config) (*Interface, error) {
 		i.devices = append(i.devices, d)
 		i.queues = append(i.queues, d)
 	}
-	if !cfg.manual {
+	if !cfg.Manual {
 		i.threads.Add(len(i.devices))
 		for _, d := range i.devices {
 			go d.nic.run()
@@ -118,7 +118,7 @@ func (i *Interface) Close() error {
 		i.closed.Store(true)
 		i.wake()
 		for _, d := range i.devices {
-			if i.cfg.manual {
+			if i.cfg.Manual {
 				d.nic.end(errClosed)
 			}
 		}

@@ -2,7 +2,9 @@ package nicoffload
 
 import (
 	"sync/atomic"
+	"unsafe"
 
+	"ocaserve/internal/prefetch"
 	"ocaserve/tcpstack/link"
 )
 
@@ -119,6 +121,14 @@ func newTxRing(n int) *txRing {
 }
 
 func (r *txRing) desc(i uint64) *desc { return &r.descs[i&uint64(len(r.descs)-1)] }
+
+// prefetch asks for the descriptors at position i and behind it: the adapter had them last.
+func (r *txRing) prefetch(i uint64) {
+	next := r.desc(i)
+	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(next.pieces)))
+	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(next.runs)))
+	prefetch.Range(unsafe.Pointer(r.desc(i+1)), unsafe.Sizeof(desc{}))
+}
 
 // complete writes a completion.
 func (r *txRing) complete(done uint64) {

@@ -77,6 +77,10 @@ func (n *nic) run() {
 	}
 }
 
+// Turn lets the adapter's half of queue q take a turn, where Config.Manual leaves that to the caller, and reports whether there
+// was anything to do.
+func (i *Interface) Turn(q int) (busy bool, err error) { return i.devices[q].nic.step(i.cfg.Clock()) }
+
 // step takes one turn: what has arrived, then what is to be sent. It reports whether there was anything to do.
 func (n *nic) step(now mono.Time) (busy bool, err error) {
 	n.count.poll.Add(1)

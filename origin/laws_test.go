@@ -113,6 +113,7 @@ func (a *adapter) AddContext(c *offload.Crypto) (uint64, error) {
 func (a *adapter) DelContext(id uint64)         { delete(a.contexts, id) }
 func (a *adapter) Health(uint64) offload.Health { return a.health }
 func (a *adapter) Turn() uint64                 { return a.turn }
+func (a *adapter) Prefetch(uint64)              {}
 
 // A sender answers with responses of random parts, in its mode, until it closes or aborts. It is the transfer's
 // sink and the framer's queue.

@@ -167,6 +167,7 @@ func (fullNIC) AddContext(*offload.Crypto) (uint64, error) { return 0, offload.E
 func (fullNIC) DelContext(uint64)                          {}
 func (fullNIC) Health(uint64) offload.Health               { return offload.Evicted }
 func (fullNIC) Turn() uint64                               { return 0 }
+func (fullNIC) Prefetch(uint64)                            {}
 
 // Records may be cut anywhere into runs and arrivals, and a head anywhere into records.
 func TestTLSSplitAnywhere(t *testing.T) {

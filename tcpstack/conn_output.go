@@ -1,9 +1,6 @@
 package tcpstack
 
 import (
-	"unsafe"
-
-	"ocaserve/internal/prefetch"
 	"ocaserve/tcpstack/congestion"
 	"ocaserve/tcpstack/mono"
 	"ocaserve/tcpstack/recovery"
@@ -19,15 +16,6 @@ func (c *Conn) wantOutput() {
 		c.shard.pend.push(c)
 		c.queue.Prefetch(c.rec.Next())
 	}
-}
-
-// prefetch asks for what c, whose turn comes after the next, reads for a frame: itself.
-func (c *Conn) prefetch() { prefetch.Range(unsafe.Pointer(c), unsafe.Sizeof(*c)) }
-
-// prefetchMore asks for what c, whose turn comes next, reads beside itself and its span: wantOutput has asked for that.
-func (c *Conn) prefetchMore() {
-	c.queue.PrefetchMore(c.rec.Next())
-	prefetch.Pair(unsafe.Pointer(c.book))
 }
 
 // output builds at most one frame for c into the shard's batch: a retransmission, new data, or an ACK. It

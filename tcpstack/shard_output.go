@@ -52,12 +52,7 @@ func (s *Shard) outputNext() int {
 		s.pend.push(s.pend.pop())
 		return headerCost
 	}
-	if next := c.pendNext; next != nil {
-		if after := next.pendNext; after != nil { // a turn is long enough for its lines to come, and next's have
-			after.prefetch()
-		}
-		next.prefetchMore()
-	}
+	s.pend.prefetchTurns()
 	before, segments := s.stats.BytesSent, s.stats.SegmentsSent
 	more := !c.gone && c.output(s.now)
 	cost := int(s.stats.BytesSent-before) + headerCost

@@ -49,10 +49,11 @@ type NIC interface {
 	AddContext(c *Crypto) (uint64, error)
 	// DelContext forgets a context and wipes its key, once the frames in the ring that need it are gone.
 	DelContext(id uint64)
-	// Health says whether records should be left to the context now. It costs little: it is asked for each
-	// record that is framed.
+	// Health says whether records should be left to the context now.
 	Health(id uint64) Health
-	// Turn is a number that changes before any context can have become Evicted that was not when its health was
-	// last asked.
+	// Turn is a number that changes before the health of any context can be worse than it was when it was last
+	// asked. It costs little: it is asked for each frame.
 	Turn() uint64
+	// Prefetch says that a frame with the context's records comes next.
+	Prefetch(id uint64)
 }

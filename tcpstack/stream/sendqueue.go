@@ -171,6 +171,9 @@ func (q *SendQueue) Ack(to int64) int64 {
 // not. The range must lie within [Start, End).
 func (q *SendQueue) Uniform(from, to int64) int64 {
 	i := q.find(from)
+	if i+1 == q.n || q.at(i+1).from >= to { // one span
+		return to
+	}
 	first := offloads(q.at(i).span)
 	for i++; i < q.n && q.at(i).from < to; i++ {
 		if e := q.at(i); offloads(e.span) != first {

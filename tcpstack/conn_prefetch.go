@@ -1,0 +1,35 @@
+package tcpstack
+
+import (
+	"unsafe"
+
+	"ocaserve/internal/prefetch"
+)
+
+// prefetchTurns asks for what the connections behind the first one in line take for a frame. A turn is long enough for lines
+// to come, so that each step reads what was asked for one turn before.
+func (l *connList) prefetchTurns() {
+	next := l.head.pendNext
+	if next == nil {
+		return
+	}
+	next.prefetchFrame()
+	second := next.pendNext
+	if second == nil {
+		return
+	}
+	second.queue.Prefetch(second.rec.Next())
+	if third := second.pendNext; third != nil {
+		third.prefetch()
+	}
+}
+
+// prefetch asks for c itself.
+func (c *Conn) prefetch() { prefetch.Range(unsafe.Pointer(c), unsafe.Sizeof(*c)) }
+
+// prefetchFrame asks for what a frame of c takes beside c and its span.
+func (c *Conn) prefetchFrame() {
+	c.queue.PrefetchMore(c.rec.Next())
+	prefetch.Range(unsafe.Pointer(c.book), unsafe.Sizeof(*c.book))
+	prefetch.Value(&c.cc, 64)
+}
