@@ -36,27 +36,17 @@ func (s state) String() string {
 
 // A session is one connection. It belongs to its shard, except for Filled and retry, which others may call.
 type session struct {
+	// What a response on its way needs.
+
 	sh         *shard
 	c          conn
 	framer     *ktls.Framer
-	opener     *ktls.Opener // nil: plain HTTP
-	retry      func()       // s.Filled, made with the first request
-	info       *tlsInfo     // what the log says about TLS; nil: plain HTTP
-	prev, next *session     // the shard's list
-
-	in    inbox     // plaintext received
-	raw   []byte    // a TLS record being put together; nil unless it is spread over several runs
-	early []byte    // records received before hand-over and not yet opened; nil once the session caught up
-	res   *response // nil between responses
-
-	queued   int64     // wire bytes appended, in all
-	mark     int64     // of them acknowledged when the current rate window began
-	started  mono.Time // first byte of the current head, or the end of the last response; lingering: of the window
-	deadline mono.Time // what state we are in must not last longer
-	armed    mono.Time // what the connection's timer is set to
-	refusals int64     // bytes discarded while lingering
-
-	scan       headScan
+	res        *response // nil between responses
+	queued     int64     // wire bytes appended, in all
+	mark       int64     // of them acknowledged when the current rate window began
+	started    mono.Time // first byte of the current head, or the end of the last response; lingering: of the window
+	deadline   mono.Time // what state we are in must not last longer
+	armed      mono.Time // what the connection's timer is set to
 	headLen    int32
 	state      state
 	used       bool // a response was sent: an idle time-out is an orderly end
@@ -64,6 +54,18 @@ type session struct {
 	closing    bool // this response is the last
 	paced      bool // this response has a pace of its own
 	peerClosed bool // close_notify came
+
+	// What is received, and the rest.
+
+	opener     *ktls.Opener // nil: plain HTTP
+	in         inbox        // plaintext received
+	raw        []byte       // a TLS record being put together; nil unless it is spread over several runs
+	early      []byte       // records received before hand-over and not yet opened; nil once the session caught up
+	scan       headScan
+	refusals   int64    // bytes discarded while lingering
+	retry      func()   // s.Filled, made with the first request
+	info       *tlsInfo // what the log says about TLS; nil: plain HTTP
+	prev, next *session // the shard's list
 }
 
 // tlsInfo is what is known of a TLS connection, for the log.

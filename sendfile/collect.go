@@ -105,9 +105,10 @@ func (b *collector) holdBack() {
 // longestRecord is what no record holds more of, bytes (RFC 8446 section 5.1).
 const longestRecord = 1 << 14
 
-// lacksRecord reports whether the batch is less than a record, and could be more.
-func (b *collector) lacksRecord(out Sink) bool {
-	return b.bytes < longestRecord && b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) == 0
+// fallsShort reports whether the whole records of the batch do not fill the room, and there could be more: what they leave
+// would be another batch, of one record.
+func (b *collector) fallsShort(out Sink, room int64) bool {
+	return b.bytes < room+longestRecord && b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) < room
 }
 
 // trim takes what is less than a record off the end of the batch, for the next one, if it lies in the page that the

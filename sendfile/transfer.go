@@ -39,7 +39,7 @@ func (p *Part) size() int64 {
 // A Sink is where the pieces go: a framer in front of a connection's send queue.
 type Sink interface {
 	// Room is the number of bytes that may be appended now. It is a mark, not a wall: the page that
-	// crosses it is appended too, up to where a record ends.
+	// crosses it is appended too, or the next, up to where a record ends that crosses it.
 	Room() int64
 	// Whole is how many of n bytes, of which the last is not the body's, should be appended now so that no
 	// record is cut short; 0: they are less than a record.
@@ -112,7 +112,7 @@ func (t *Transfer) Pump(out Sink, w cache.Waiter) error {
 		}
 		b := collector{t: t, room: room, part: t.at, off: t.off}
 		stop := b.collect(w)
-		for stop == nil && b.lacksRecord(out) {
+		for stop == nil && b.fallsShort(out, room) {
 			b.room = b.bytes + 1 // one page more
 			stop = b.collect(w)
 		}

@@ -14,7 +14,7 @@ func (c *Conn) wantOutput() {
 	if !c.pending && !c.gone {
 		c.pending = true
 		c.shard.pend.push(c)
-		c.queue.Prefetch(c.rec.Next())
+		c.queue.PrefetchRing()
 	}
 }
 

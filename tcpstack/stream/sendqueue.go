@@ -1,6 +1,11 @@
 package stream
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+
+	"ocaserve/internal/prefetch"
+)
 
 // queued is a span and the stream offset of its first byte.
 type queued struct {
@@ -125,6 +130,12 @@ func (q *SendQueue) Prefetch(off int64) {
 	if p := q.prefetcher(off); p != nil {
 		p.Prefetch()
 	}
+}
+
+// PrefetchRing asks for the entries of a queue of usual length.
+func (q *SendQueue) PrefetchRing() {
+	const usual = 8
+	prefetch.Range(unsafe.Pointer(unsafe.SliceData(q.ring)), usual*queuedSize)
 }
 
 // PrefetchMore is the second step of Prefetch.
