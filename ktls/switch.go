@@ -162,6 +162,9 @@ func (f *Framer) measure() float64 {
 	rexmit := f.book.Sum(ledger.Retransmitted)
 	sent := f.book.Sum(ledger.Sent) + rexmit
 	n := sent - h.sent
+	if rexmit == h.rexmit && n < rexmitWindow {
+		return 0
+	}
 	rate := float64(rexmit-h.rexmit) / float64(max(n, rexmitWindow))
 	if n >= rexmitWindow {
 		h.calm = rate < f.pool.maxRexmit*calmRexmit

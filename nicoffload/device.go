@@ -184,7 +184,7 @@ func (d *Device) room(n int) bool {
 // next returns the descriptor to be written next.
 func (d *Device) next() *desc {
 	e := d.ring.desc(d.posted)
-	d.posted++
 	d.ring.prefetch(d.posted)
+	d.posted++
 	return e
 }

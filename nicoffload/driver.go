@@ -46,7 +46,7 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 	if segments > 1 {
 		d.cutOnHost(f, payload)
 	} else {
-		d.fill(f, d.runs, payload, fetch)
+		d.fillWhole(f, payload, fetch)
 	}
 	d.finish()
 	return true
@@ -69,46 +69,53 @@ func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
 
 // finish ends the frame whose last descriptor was just written.
 func (d *Device) finish() {
-	e := d.ring.desc(d.posted - 1)
 	d.taken++
-	e.frames = d.taken
-	for i := range d.runs {
-		d.runs[i].ctx.last = d.posted
-	}
+	d.ring.desc(d.posted - 1).frames = d.taken
 }
 
 // resolve finds the contexts of f's runs, puts the runs into d.runs and returns their wire bytes. Their plaintext must be
 // the fetch bytes of f's pieces. If f must not be sent it returns the counter of the reason.
 func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why *atomic.Uint64) {
-	c := (*context)(nil)
+	c, ends := (*context)(nil), true
 	for i := range f.Seal {
 		s := &f.Seal[i]
 		if c == nil || c.id != s.Context { // the records of a frame are of one connection, and all but always of one key
-			if c = d.table.find(s.Context); c == nil || c.dying {
-				return 0, &d.count.dropBypassReq
-			}
-			if d.nif.cfg.Evict == EvictLRU {
-				c.used = now
-				d.table.touch(c)
+			if c, why = d.sealer(s.Context, now); why != nil {
+				return 0, why
 			}
 		}
-		if c.lost || !d.set(c) || !c.fits(s) {
+		// Runs are neighbours in the stream: all but the first begin a record, and all but the last end one.
+		if !c.fits(s) || i > 0 && (!ends || s.From != 0) {
 			return 0, d.cannot(c)
 		}
+		ends = s.To == s.Len
 		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
 		r.ctx, r.number, r.count, r.length = c, s.Number, uint16(s.Count), uint16(s.Len)
 		r.from, r.to, r.seal, r.typ = uint16(s.From), uint16(s.To), uint16(i), s.Type
-		if !d.follows(i) {
-			return 0, d.cannot(c)
-		}
-		wire += r.size()
-		fetch -= r.plain()
+		wire += s.Size()
+		fetch -= c.plainOf(s.Count, s.Len, s.From, s.To)
 	}
 	if fetch != 0 || wire > maxGSO {
-		return 0, d.cannot(d.runs[0].ctx)
+		return 0, d.cannot(c)
 	}
 	return wire, nil
+}
+
+// sealer is the context that a handle names, for records now; if it seals none, the counter of the reason.
+func (d *Device) sealer(id uint64, now mono.Time) (*context, *atomic.Uint64) {
+	c := d.table.find(id)
+	if c == nil || c.dying {
+		return nil, &d.count.dropBypassReq
+	}
+	if d.nif.cfg.Evict == EvictLRU {
+		c.used = now
+		d.table.touch(c)
+	}
+	if c.lost || !d.set(c) {
+		return nil, d.cannot(c)
+	}
+	return c, nil
 }
 
 // cannot is why a frame of c's records is not sent that cannot be sealed. Unless c is only not set up yet, it is lost.
@@ -117,12 +124,6 @@ func (d *Device) cannot(c *context) *atomic.Uint64 {
 		d.lose(c)
 	}
 	return &d.count.dropNoSyncData
-}
-
-// follows reports whether run i begins where the run before ends. Runs are neighbours in the stream, so that all but
-// the first begin a record, and all but the last end one.
-func (d *Device) follows(i int) bool {
-	return i == 0 || d.runs[i].from == 0 && d.runs[i-1].to == d.runs[i-1].length
 }
 
 // synchronise compares the frame's place with that of the context of its first run. Where they differ, it posts
@@ -186,13 +187,22 @@ func (d *Device) countSealed(f *link.Frame, payload, made int, resync bool) {
 	}
 	d.count.resyncBytes.Add(uint64(payload))
 	r := &d.runs[0]
-	f.Book.Add(ledger.Refetched, r.ctx.plainTo(r.length, r.from))
+	f.Book.Add(ledger.Refetched, r.ctx.plainOf(1, int(r.length), 0, int(r.from)))
 }
 
-// fill writes the descriptor of f, which goes to the adapter as it is; runs are those of its payload, and fetch is the
-// bytes of its pieces.
-func (d *Device) fill(f *link.Frame, runs []run, payload, fetch int) {
+// fillWhole writes the descriptor of f, which goes to the adapter as it is. The runs are not copied: d.runs and the
+// descriptor's change places.
+func (d *Device) fillWhole(f *link.Frame, payload, fetch int) {
 	e := d.next()
+	e.runs, d.runs = d.runs, e.runs[:0]
+	for i := range e.runs {
+		e.runs[i].ctx.last = d.posted
+	}
+	d.fill(e, f, payload, fetch)
+}
+
+// fill writes all of e but its runs: f, of which fetch are the bytes of its pieces.
+func (d *Device) fill(e *desc, f *link.Frame, payload, fetch int) {
 	e.op, e.payload, e.fetch, e.frames = opFrame, payload, fetch, d.taken
 	e.gso, e.csum, e.csumStart, e.csumOffset = f.GSO, f.Csum, f.CsumStart, f.CsumOffset
 	e.flow, e.rate = f.Flow, 0
@@ -205,7 +215,6 @@ func (d *Device) fill(f *link.Frame, runs []run, payload, fetch int) {
 		e.data = f.Data
 	}
 	e.pieces = append(e.pieces[:0], f.Pieces...)
-	e.runs = append(e.runs[:0], runs...)
 	d.countOffloads(f, e)
 	d.expect(f, e)
 }

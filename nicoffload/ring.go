@@ -41,8 +41,7 @@ func (r *run) size() int { return (int(r.count)-1)*int(r.length) + int(r.to) - i
 
 // plain is the number of plaintext bytes among them. The driver asks.
 func (r *run) plain() int {
-	c := r.ctx
-	return int(r.count-1)*c.plainTo(r.length, r.length) + c.plainTo(r.length, r.to) - c.plainTo(r.length, r.from)
+	return r.ctx.plainOf(int(r.count), int(r.length), int(r.from), int(r.to))
 }
 
 // one is what r has of its i-th record.
@@ -122,12 +121,11 @@ func newTxRing(n int) *txRing {
 
 func (r *txRing) desc(i uint64) *desc { return &r.descs[i&uint64(len(r.descs)-1)] }
 
-// prefetch asks for the descriptors at position i and behind it: the adapter had them last.
+// prefetch asks for what is written after the descriptor at position i: the adapter had it last.
 func (r *txRing) prefetch(i uint64) {
-	next := r.desc(i)
-	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(next.pieces)))
-	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(next.runs)))
-	prefetch.Range(unsafe.Pointer(r.desc(i+1)), unsafe.Sizeof(desc{}))
+	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(r.desc(i).runs))) // the next one's, see Device.fillWhole
+	prefetch.Pair(unsafe.Pointer(unsafe.SliceData(r.desc(i + 1).pieces)))
+	prefetch.Range(unsafe.Pointer(r.desc(i+2)), unsafe.Sizeof(desc{}))
 }
 
 // complete writes a completion.

@@ -113,7 +113,9 @@ func (c *context) fits(s *stream.Sealing) bool {
 	return s.From >= 0 && s.From < s.Len && s.To >= 1 && s.To <= s.Len && (s.Count > 1 || s.From < s.To)
 }
 
-// plainTo is how much of the first `to` wire bytes of a record of that length is plaintext. The driver asks.
-func (c *context) plainTo(length, to uint16) int {
-	return min(max(int(to)-int(c.before), 0), int(length)-int(c.least))
+// plainOf is how many of the wire bytes of count records of that length are plaintext, from byte `from` of the first to byte
+// `to` of the last. The driver asks.
+func (c *context) plainOf(count, length, from, to int) int {
+	before, plain := int(c.before), length-int(c.least)
+	return (count-1)*plain + min(max(to-before, 0), plain) - min(max(from-before, 0), plain)
 }

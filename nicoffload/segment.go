@@ -126,7 +126,7 @@ func tsoFor(head []byte) feature {
 func (d *Device) cutOnHost(f *link.Frame, payload int) {
 	var s super
 	if !s.parse(f.Data, f.GSO) {
-		d.fill(f, d.runs, payload, size(f.Pieces))
+		d.fillWhole(f, payload, size(f.Pieces))
 		return
 	}
 	in := cursor{pieces: f.Pieces}
@@ -142,7 +142,12 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		}
 		d.pieces = in.take(d.pieces[:0], fetch)
 		seg.Pieces = d.pieces
-		d.fill(&seg, d.cut, n, fetch)
+		e := d.next()
+		e.runs = append(e.runs[:0], d.cut...)
+		for i := range d.cut {
+			d.cut[i].ctx.last = d.posted
+		}
+		d.fill(e, &seg, n, fetch)
 		at += n
 	}
 	clear(d.pieces[:cap(d.pieces)])
