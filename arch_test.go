@@ -38,6 +38,7 @@ var layers = []struct {
 // peers are the imports allowed inside one layer, each with the reason.
 var peers = []struct{ from, to, why string }{
 	{"tcpstack/stream", "tcpstack/ledger", "who gathers bytes books what that took"},
+	{"tcpstack/stream", "internal/prefetch", "a queue's ring is nobody else's to know"},
 	{"tcpstack/link/*", "tcpstack/link/*", "middleware wraps links, relay ends in a memory pair"},
 	{"tcpstack/netsim", "tcpstack/link/gso", "superframes are cut before they meet a simulated wire"},
 	{"tcpstack/link/shape", "tcpstack/netsim", "the emulator of a real link runs the simulator's models on the real clock"},
