@@ -1,5 +1,7 @@
 package stream
 
+import "ocaserve/internal/prefetch"
+
 // A limbo holds spans that a send queue is done with while frames that refer to their memory are still on the
 // way to the link: in the batch, or in the ring of a device that reads them later. An ACK may well come before
 // a retransmission of the same bytes has left.
@@ -13,6 +15,9 @@ type limbo struct {
 	ring    []captive
 	head, n uint32 // the length of ring is a power of two
 }
+
+// What is asked for while spans are released: so many bytes of the one that is so many behind.
+const ahead, spanSize = 2, 128
 
 // A captive is a span in limbo.
 type captive struct {
@@ -37,6 +42,7 @@ func (p *BlockPool) FramesDone(n uint64) {
 	l := &p.limbo
 	l.done = n
 	for l.n > 0 && l.ring[l.head].until <= n {
+		prefetch.Value(&l.ring[(l.head+ahead)&uint32(len(l.ring)-1)].span, spanSize) // out of cache since it was acknowledged
 		c := l.ring[l.head]
 		l.ring[l.head] = captive{}
 		l.head = (l.head + 1) & uint32(len(l.ring)-1)
