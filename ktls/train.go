@@ -151,7 +151,7 @@ func (t *train) Gather(g *stream.Gather, from, to int) {
 	k, size := t.keys, int(t.size)
 	k.pool.nic.Prefetch(k.lease.id)
 	length, at := k.wireLen(size), k.prefixLen()
-	i, j := from/length, (to-1)/length
+	i, j := int(uint32(from)/uint32(length)), int(uint32(to-1)/uint32(length)) // of 32 bits: half the time
 	from, to = from-i*length, to-j*length
 	t.claim(i, j+1-i)
 	k.lease.last = max(k.lease.last, t.seq+uint64(t.n))

@@ -254,5 +254,5 @@ func packets(gso uint16, payload int) int {
 	if gso == 0 || payload == 0 {
 		return 1
 	}
-	return (payload + int(gso) - 1) / int(gso)
+	return int((uint32(payload) + uint32(gso) - 1) / uint32(gso)) // divisions of 32 bits take half as long
 }

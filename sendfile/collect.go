@@ -91,34 +91,29 @@ func (b *collector) push(p stream.Piece) {
 	b.bytes += int64(len(p.Data))
 }
 
-// holdBack takes the literals at the end off the batch again: their page is not there yet.
-func (b *collector) holdBack() {
+// holdBack takes the literals at the end off the batch again: their page is not there yet. It reports whether there were any.
+func (b *collector) holdBack() bool {
 	if b.tail == 0 {
-		return
+		return false
 	}
 	clear(b.t.pieces[b.n-b.tail : b.n])
 	b.n -= b.tail
 	b.bytes -= b.tailBytes
 	b.part, b.off = b.tailPart, 0
+	return true
 }
 
-// longestRecord is what no record holds more of, bytes (RFC 8446 section 5.1).
-const longestRecord = 1 << 14
+// mayGrow reports whether there is more to collect.
+func (b *collector) mayGrow() bool { return b.part < len(b.t.parts) && b.n < batch }
 
-// fallsShort reports whether the whole records of the batch do not fill the room, and there could be more: what they leave
-// would be another batch, of one record.
-func (b *collector) fallsShort(out Sink, room int64) bool {
-	return b.bytes < room+longestRecord && b.part < len(b.t.parts) && b.n < batch && out.Whole(b.bytes) < room
-}
-
-// trim takes what is less than a record off the end of the batch, for the next one, if it lies in the page that the
-// batch ends in.
-func (b *collector) trim(out Sink) {
+// trim takes what is less than a record off the end of the batch, of which so many bytes are whole ones, for the next one, if
+// it lies in the page that the batch ends in.
+func (b *collector) trim(whole int64) {
 	if b.n == 0 || b.tail > 0 || b.off == 0 {
 		return
 	}
 	last := &b.t.pieces[b.n-1]
-	rest := b.bytes - out.Whole(b.bytes)
+	rest := b.bytes - whole
 	left := int64(len(last.Data)) - rest
 	switch {
 	case rest == 0:

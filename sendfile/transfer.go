@@ -53,15 +53,14 @@ type Sink interface {
 // A Transfer is a response on its way. The zero value is empty; Add fills it, Pump empties it, and after
 // Close it is the zero value again, keeping its memory for the next response.
 type Transfer struct {
-	parts  []Part
-	at     int   // part being sent
-	off    int64 // bytes of it already sent; 0 for a literal
-	sent   int64 // bytes handed to the sink, in all
-	length int64 // bytes of all parts
-	pieces [batch]stream.Piece
-
+	parts     []Part
+	at        int          // part being sent
+	off       int64        // bytes of it already sent; 0 for a literal
+	sent      int64        // bytes handed to the sink, in all
+	length    int64        // bytes of all parts
 	rest      stream.Piece // of the page that the last batch ended in, with a hold; or none
 	restFresh bool         // it was read for us, or we are the first to use it
+	pieces    [batch]stream.Piece
 }
 
 // New makes a transfer of parts, in order.
@@ -112,18 +111,20 @@ func (t *Transfer) Pump(out Sink, w cache.Waiter) error {
 		}
 		b := collector{t: t, room: room, part: t.at, off: t.off}
 		stop := b.collect(w)
-		for stop == nil && b.fallsShort(out, room) {
-			b.room = b.bytes + 1 // one page more
+		whole := out.Whole(b.bytes)
+		for stop == nil && whole < room && b.mayGrow() {
+			b.room = b.bytes + 1 // one page more: what whole records leave of the room would be a batch of one
 			stop = b.collect(w)
+			whole = out.Whole(b.bytes)
 		}
 		if stop != nil && stop != cache.ErrBusy {
 			b.drop()
 			return stop
 		}
-		if stop != nil {
-			b.holdBack()
+		if stop != nil && b.holdBack() {
+			whole = out.Whole(b.bytes)
 		}
-		b.trim(out)
+		b.trim(whole)
 		if b.n > 0 {
 			if err := b.commit(out); err != nil {
 				return err
