@@ -134,7 +134,7 @@ const (
 	warmUpTrips = 8                      // round trips
 	warmUpMost  = 3 * time.Second
 	warmBytes   = 16 << 20  // that all clients have received when it may end
-	warmPerConn = 128 << 10 // or this, times the connections, if that is more
+	warmPerConn = 512 << 10 // or this, times the connections, if that is more: none is at its first, small records then
 )
 
 // warmUp lets connections run before the clock starts: windows grow, caches fill.

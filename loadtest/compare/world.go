@@ -141,10 +141,10 @@ func (w *world) spoil(nif link.Interface, loss float64) link.Interface {
 }
 
 // window is what each client offers, bytes. All together they let 8 MiB queue on the wire beyond what 2 GB/s need, more
-// only where that is less than two records for each: without a bound windows would grow, for lack of loss, until the
-// time to first byte is that of the queue.
+// only where that is less than 64 KiB for each, which is what Linux offers at first (tcp_rmem), and no usual client less:
+// without a bound windows would grow, for lack of loss, until the time to first byte is that of the queue.
 func window(conns int, rtt time.Duration) int {
-	const queue, rate, least = 8 << 20, 2e9, 32 << 10
+	const queue, rate, least = 8 << 20, 2e9, 64 << 10
 	return max(least, (queue+int(rate*rtt.Seconds()))/conns)
 }
 
