@@ -134,7 +134,7 @@ const (
 	warmUpTrips = 8                      // round trips
 	warmUpMost  = 3 * time.Second
 	warmBytes   = 16 << 20  // that all clients have received when it may end
-	warmPerConn = 512 << 10 // or this, times the connections, if that is more: none is at its first, small records then
+	warmPerConn = 128 << 10 // and each of them: no connection is at its first, small records then
 )
 
 // warmUp lets connections run before the clock starts: windows grow, caches fill.
@@ -145,8 +145,9 @@ func (w *world) warmUp(ctx context.Context, conns int) error {
 		if err := w.sleep(ctx, step, nil); err != nil {
 			return err
 		}
-		got, err := w.received(ctx)
-		if err != nil || got >= uint64(max(warmBytes, conns*warmPerConn)) || mono.Now().Sub(begun) > warmUpMost {
+		warm := false
+		err := w.withFleet(ctx, func(f *fleet) { warm = f.Bytes >= warmBytes && f.warm >= conns })
+		if err != nil || warm || mono.Now().Sub(begun) > warmUpMost {
 			return err
 		}
 		step = lookEvery

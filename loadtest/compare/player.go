@@ -24,6 +24,7 @@ type fleet struct {
 	failed func(error)
 	ready  []*player
 	begun  int // responses asked for
+	warm   int // players that have received warmPerConn
 	spare  [][]byte
 
 	tally
@@ -61,6 +62,7 @@ type player struct {
 	lines  []byte // the head of the response, as far as it has come (plain HTTP)
 	off    int64  // the next byte's place in the file
 	want   int64  // bytes of the body that are to come
+	got    int64  // bytes of all bodies
 	verify bool
 }
 
@@ -251,6 +253,9 @@ func (p *player) skipped(n int64) error {
 	p.off += n
 	p.want -= n
 	f.Bytes += uint64(n)
+	if p.got += n; p.got >= warmPerConn && p.got-n < warmPerConn {
+		f.warm++
+	}
 	if p.want > 0 || p.state == inHead {
 		return nil
 	}

@@ -7,16 +7,14 @@ import (
 	"ocaserve/internal/prefetch"
 )
 
-// queued is a span, the stream offset of its first byte, and what it is charged: a span that is acknowledged may be out of
-// cache, and is not asked.
+// queued is a span and the stream offset of its first byte.
 type queued struct {
-	span   Span
-	from   int64
-	charge int64
+	span Span
+	from int64
 }
 
 // queuedSize is the size of a queued, in bytes.
-const queuedSize = 32
+const queuedSize = 24
 
 // A SendQueue is the stream bytes from the first unacknowledged one to the last one appended. It is a ring
 // of spans, found by binary search on the stream offset; it copies nothing and never asks a span twice for
@@ -68,10 +66,9 @@ func (q *SendQueue) Append(s Span) {
 	if int(q.n) == len(q.ring) {
 		q.grow()
 	}
-	charge := chargeOf(s, n)
-	q.pool.queued += charge
+	q.pool.queued += chargeOf(s, n)
 	q.n++
-	*q.at(q.n - 1) = queued{s, q.end, charge}
+	*q.at(q.n - 1) = queued{s, q.end}
 	q.end += int64(n)
 }
 
@@ -206,11 +203,14 @@ func offloads(s Span) bool {
 // the span's owner look at it.
 func (q *SendQueue) pop() {
 	e := q.at(0)
-	s, charge := e.span, e.charge
+	s, n := e.span, q.end-e.from
+	if q.n > 1 {
+		n = q.at(1).from - e.from
+	}
 	*e = queued{}
 	q.head = q.wrap(q.head + 1)
 	q.n--
-	q.pool.letGo(s, charge)
+	q.pool.letGo(s, chargeOf(s, int(n)))
 }
 
 // Drop releases every span: the connection is gone. Start and End become equal and nothing can be gathered
