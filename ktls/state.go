@@ -27,7 +27,7 @@ type ReadState struct {
 func (h *halfState) Version() Version { return h.version }
 func (h *halfState) Suite() Suite     { return h.suite }
 
-// Seq is the number of the next record under the current key.
+// Seq is the number of the next record under the current key; of a WriteState that a Framer took, of the first.
 func (h *halfState) Seq() uint64 { return h.seq }
 
 // derive starts a TLS 1.3 direction from its traffic secret, which is copied, and returns its key and IV.

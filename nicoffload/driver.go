@@ -55,7 +55,6 @@ func (d *Device) post(f *link.Frame, now mono.Time) bool {
 // dropped takes a frame that is not sent: it completes in its turn. TCP sends its payload again, and by then the
 // record layer has learnt from Health to seal it itself.
 func (d *Device) dropped(f *link.Frame, why *atomic.Uint64) bool {
-	d.runs = d.runs[:0]
 	if !d.room(1) {
 		d.want = 1
 		return false

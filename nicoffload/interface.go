@@ -91,7 +91,8 @@ func (i *Interface) newDevice(q int, inner link.Device) *Device {
 	rx := newRxRing(powerOfTwo(max(defaultDepth, i.cfg.RxDepth)), rxArena)
 	d := &Device{
 		nif: i, clock: i.cfg.Clock, ring: ring, rx: rx, alarm: park.New(i.cfg.virtual),
-		rng: rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q))),
+		runs: make([]run, 0, usualRuns),
+		rng:  rand.New(rand.NewPCG(i.cfg.Seed, uint64(2*q))),
 	}
 	d.table.init(i.cfg.Contexts)
 	d.dumped.Init(nil, 8)

@@ -80,7 +80,8 @@ type desc struct {
 	inline  [maxInline]byte
 }
 
-// release drops the references to the shard's memory: pages may be unmapped once they are released.
+// release drops the references to the shard's memory: pages may be unmapped once they are released. The headers of the slices
+// are the driver's alone to write: it reads them while a descriptor is the adapter's, see txRing.prefetch.
 func (d *desc) release() {
 	clear(d.pieces)
 	if d.want != nil {
@@ -103,13 +104,14 @@ type txRing struct {
 	_      [cacheLine]byte
 }
 
+// Each descriptor begins with room for a superframe of whole records, and keeps more once it needed it. Both are whole cache
+// lines.
+const usualPieces, usualRuns = 16, 6
+
 // newTxRing makes a ring of n descriptors, a power of two. A faulty adapter may complete twice, so that there are
 // two completions for each descriptor.
 func newTxRing(n int) *txRing {
 	r := &txRing{descs: make([]desc, n), cqes: make([]uint64, 2*n)}
-	// Each descriptor begins with room for a superframe of whole records, and keeps more once it needed it.
-	// Both are whole cache lines.
-	const usualPieces, usualRuns = 16, 6
 	pieces, runs := make([][]byte, n*usualPieces), make([]run, n*usualRuns)
 	for i := range r.descs {
 		p, k := i*usualPieces, i*usualRuns

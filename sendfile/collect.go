@@ -91,16 +91,15 @@ func (b *collector) push(p stream.Piece) {
 	b.bytes += int64(len(p.Data))
 }
 
-// holdBack takes the literals at the end off the batch again: their page is not there yet. It reports whether there were any.
-func (b *collector) holdBack() bool {
+// holdBack takes the literals at the end off the batch again: their page is not there yet.
+func (b *collector) holdBack() {
 	if b.tail == 0 {
-		return false
+		return
 	}
 	clear(b.t.pieces[b.n-b.tail : b.n])
 	b.n -= b.tail
 	b.bytes -= b.tailBytes
 	b.part, b.off = b.tailPart, 0
-	return true
 }
 
 // mayGrow reports whether there is more to collect.

@@ -121,8 +121,8 @@ func (t *Transfer) Pump(out Sink, w cache.Waiter) error {
 			b.drop()
 			return stop
 		}
-		if stop != nil && b.holdBack() {
-			whole = out.Whole(b.bytes)
+		if stop != nil {
+			b.holdBack()
 		}
 		b.trim(whole)
 		if b.n > 0 {

@@ -7,7 +7,8 @@ import (
 )
 
 // prefetchTurns asks for what the connections behind the first one in line take for a frame. A turn is long enough for lines
-// to come, so that each step reads what was asked for one turn before.
+// to come, so that each step reads what was asked for one turn before; the ring in which the span stands was asked for when the
+// connection got in line.
 func (l *connList) prefetchTurns() {
 	next := l.head.pendNext
 	if next == nil {

@@ -52,7 +52,7 @@ type NIC interface {
 	// Health says whether records should be left to the context now.
 	Health(id uint64) Health
 	// Turn is a number that changes before the health of any context can be worse than it was when it was last
-	// asked. It costs little: it is asked for each frame.
+	// asked. It costs little: it is asked for each frame and for what is framed.
 	Turn() uint64
 	// Prefetch says that a frame with the context's records comes next.
 	Prefetch(id uint64)

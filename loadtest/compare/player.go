@@ -13,8 +13,7 @@ import (
 
 // verifyEvery: one response in so many is opened and compared whole. Of the others the first record is opened, for
 // its head, and the headers of all records are followed. They are few, so that the clients of all modes have about the same
-// to do: what those that open records take of the caches and of the memory's time, the server does not have. One in eight
-// made it 5 % dearer in the modes with TLS.
+// to do: what those that open records take of the caches and of the memory's time, the server does not have.
 const verifyEvery = 64
 
 // A fleet is the clients of one measurement. All of it belongs to the clients' shard, but for failed; where
