@@ -194,9 +194,6 @@ func (d *Device) countSealed(f *link.Frame, payload, made int, resync bool) {
 func (d *Device) fillWhole(f *link.Frame, payload, fetch int) {
 	e := d.next()
 	e.runs, d.runs = d.runs, e.runs[:0]
-	for i := range e.runs {
-		e.runs[i].ctx.last = d.posted
-	}
 	d.fill(e, f, payload, fetch)
 }
 
@@ -214,6 +211,9 @@ func (d *Device) fill(e *desc, f *link.Frame, payload, fetch int) {
 		e.data = f.Data
 	}
 	e.pieces = append(e.pieces[:0], f.Pieces...)
+	for i := range e.runs {
+		e.runs[i].ctx.last = d.posted
+	}
 	d.countOffloads(f, e)
 	d.expect(f, e)
 }

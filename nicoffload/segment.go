@@ -144,9 +144,6 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		seg.Pieces = d.pieces
 		e := d.next()
 		e.runs = append(e.runs[:0], d.cut...)
-		for i := range d.cut {
-			d.cut[i].ctx.last = d.posted
-		}
 		d.fill(e, &seg, n, fetch)
 		at += n
 	}

@@ -3,19 +3,12 @@ package compare
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"ocaserve/cache"
-	"ocaserve/content"
 	"ocaserve/ktls"
-	"ocaserve/ktls/offload"
 	"ocaserve/nicoffload"
-	"ocaserve/origin"
 	"ocaserve/tcpstack"
 	"ocaserve/tcpstack/link/memory"
 	"ocaserve/tcpstack/mono"
@@ -35,28 +28,36 @@ type carousel struct {
 
 const carouselFile = 4 << 20
 
-// newCarousel makes one with so many connections, which have shaken hands and asked for something.
+// newCarousel makes one with so many connections, which have shaken hands and asked for something. The server is that of a
+// measurement.
 func newCarousel(b *testing.B, mode ktls.Mode, conns int) *carousel {
+	check := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	opts := &Options{Size: carouselFile, NIC: nicoffload.Config{Manual: true, RxInterval: -1}}
+	check(opts.setDefaults())
+	s, err := newStage(opts)
+	check(err)
+	b.Cleanup(s.close)
+	w := &world{stage: s, mode: mode, addr: serverAddr}
+	b.Cleanup(w.close)
 	near, far := memory.New(memory.Config{TSO: true, RingBytes: 4 << 20, RingFrames: 4096})
-	nic, err := nicoffload.New(near, nicoffload.Config{Manual: true, RxInterval: -1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	server, err := newStack(serverAddr, 16<<10, nic)
-	if err != nil {
-		b.Fatal(err)
-	}
-	clients, err := newStack(clientAddr, window(conns, 0), far)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &carousel{b: b, server: server.Shards()[0], clients: clients.Shards()[0], nic: nic}
-	to := c.serve(mode, server)
-	b.Cleanup(func() { nic.Close(); far.Close() })
+	w.nic, err = nicoffload.New(near, opts.NIC)
+	check(err)
+	w.closers = append(w.closers, w.nic.Close, far.Close)
+	w.server, err = newStack(serverAddr, 16<<10, w.nic)
+	check(err)
+	w.clients, err = newStack(clientAddr, window(conns, 0), far)
+	check(err)
+	check(w.serve())
+	c := &carousel{b: b, server: w.server.Shards()[0], clients: w.clients.Shards()[0], nic: w.nic}
 	var joined atomic.Int64
 	go func() {
 		for i := range conns {
-			if err := c.join(mode, clients, to, int64(i)*carouselFile/int64(conns)); err != nil {
+			if err := c.join(w, int64(i)*carouselFile/int64(conns)); err != nil {
 				b.Error(err)
 				return
 			}
@@ -72,51 +73,14 @@ func newCarousel(b *testing.B, mode ktls.Mode, conns int) *carousel {
 	return c
 }
 
-// serve puts an origin with one file on the server's stack.
-func (c *carousel) serve(mode ktls.Mode, server *tcpstack.Stack) netip.AddrPort {
-	check := func(err error) {
-		c.b.Helper()
-		if err != nil {
-			c.b.Fatal(err)
-		}
-	}
-	dir := c.b.TempDir()
-	check(os.WriteFile(filepath.Join(dir, fileName), make([]byte, carouselFile), 0o600))
-	catalogue, err := content.Open(dir, content.Options{})
-	check(err)
-	pages, err := cache.New(cache.Config{Bytes: 64 << 20})
-	check(err)
-	c.b.Cleanup(func() { pages.Close(); catalogue.Close() })
-	opts := origin.Options{
-		Catalogue: catalogue, Cache: pages, Wall: time.Now, Mode: mode, HeadTimeout: time.Hour, IdleTimeout: time.Hour,
-	}
-	to := netip.AddrPortFrom(serverAddr, 80)
-	if mode == ktls.ModeOff {
-		o, err := origin.New(opts)
-		check(err)
-		check(o.ServeHTTP(server, to))
-		return to
-	}
-	pair, _, err := ktls.SelfSigned(filepath.Join(c.b.TempDir(), "tls"), []string{hostName})
-	check(err)
-	certs, err := ktls.NewStore(pair)
-	check(err)
-	opts.TLS = &ktls.ServerConfig{Certs: certs, TicketRotation: -1}
-	opts.NIC = func(*tcpstack.Shard) offload.NIC { return c.nic.Queues()[0].(*nicoffload.Device) }
-	o, err := origin.New(opts)
-	check(err)
-	check(o.ServeHTTPS(server, to))
-	return to
-}
-
 // join opens one connection and asks for the file from a byte on.
-func (c *carousel) join(mode ktls.Mode, clients *tcpstack.Stack, to netip.AddrPort, from int64) error {
-	nc, err := clients.DialFrom(context.Background(), netip.AddrPortFrom(clientAddr, 0), to)
+func (c *carousel) join(w *world, from int64) error {
+	nc, err := w.open(context.Background())
 	if err != nil {
 		return err
 	}
 	r := &rider{c: c}
-	if mode != ktls.ModeOff {
+	if w.mode != ktls.ModeOff {
 		if r.seal, err = Handshake(context.Background(), nc); err != nil {
 			return err
 		}
