@@ -33,11 +33,12 @@ type train struct {
 	isApart bool
 	ends    [trainParts]int32 // of the parts, in the plaintext of all records
 	data    [trainParts]*byte
+	charge  int32
 	ref     [trainParts]stream.Ref
 
 	apart   *[maxTrain]*record // once it is apart; the array stays with a train that is pooled
 	digests [maxTrain]digest   // with -tags ocaserve_debug only
-	_       [48]byte           // an allocation of three cache lines begins with one
+	_       [40]byte           // an allocation of three cache lines begins with one
 }
 
 // trainSize is what a train costs beside its pieces.
@@ -83,13 +84,28 @@ func (t *train) init(k *sealKeys, seq uint64, n, size, last int) {
 	k.records++ // the train counts as one: it is released as one
 }
 
-// load gives the next n bytes, which lie in as many parts as a train has at most, to t.
+// load gives the next n bytes, which lie in as many parts as a train has at most, to t. It is take for each part.
 func (c *cutter) load(t *train, n int) {
-	for i, at := 0, 0; at < n; i++ {
-		p := c.take(n - at)
-		at += len(p.Data)
-		t.data[i], t.ref[i], t.ends[i] = unsafe.SliceData(p.Data), p.Ref, int32(at)
+	charge := trainSize
+	for i, at := 0, 0; at < n; {
+		p := &c.pieces[c.at]
+		size := min(len(p.Data)-c.off, n-at)
+		if size == 0 {
+			p.Release()
+			c.at++
+			continue
+		}
+		at += size
+		t.data[i], t.ref[i], t.ends[i] = unsafe.SliceData(p.Data[c.off:]), p.Ref, int32(at)
+		charge += chargePart(p.Ref, size)
+		i++
+		if c.off += size; c.off < len(p.Data) {
+			p.Retain()
+		} else {
+			c.at, c.off = c.at+1, 0
+		}
 	}
+	t.charge = int32(charge)
 }
 
 // plain is the plaintext of record i, bytes.
@@ -120,14 +136,7 @@ func (t *train) run(off, end int) []byte {
 func (t *train) Len() int { return t.total() + int(t.n)*t.keys.wireLen(0) }
 
 // Charge implements stream.Charger: pins on pages. Records of a train that was taken apart come on top; it is rare.
-func (t *train) Charge() int {
-	n, at, total := trainSize, 0, t.total()
-	for i := 0; at < total; i++ {
-		n += chargePart(t.ref[i], int(t.ends[i])-at)
-		at = int(t.ends[i])
-	}
-	return n
-}
+func (t *train) Charge() int { return int(t.charge) }
 
 // Offload implements stream.Offloader.
 func (t *train) Offload() bool {
@@ -220,10 +229,15 @@ func (t *train) gatherSealed(g *stream.Gather, from, to int) {
 
 // refer gathers bytes [off, end) of the plaintext of all records, by reference.
 func (t *train) refer(g *stream.Gather, off, end int) {
-	for off < end {
-		run := t.run(off, end)
-		g.Add(run)
-		off += len(run)
+	at := 0
+	for i := 0; off < end; i++ {
+		next := int(t.ends[i])
+		if off < next {
+			to := min(end, next)
+			g.Add(unsafe.Slice(t.data[i], next-at)[off-at : to-at])
+			off = to
+		}
+		at = next
 	}
 }
 

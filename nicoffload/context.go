@@ -200,7 +200,7 @@ func (d *Device) evict() bool {
 		}
 		if c.asked <= d.flushed {
 			d.table.drop(c)
-			d.losses++
+			d.turn++
 			d.count.ctxEvicted.Add(1)
 			return true
 		}
@@ -259,20 +259,18 @@ func (d *Device) Health(id uint64) offload.Health {
 // lose marks c as one that cannot go on.
 func (d *Device) lose(c *context) {
 	c.lost = true
-	d.losses++
+	d.turn++
 }
 
 // Turn moves with each context that is lost; with each batch where idle ones are evicted, since then who leaves records to
-// one has to say so, see Health; and with each call while the offload is off or the adapter has too much to do.
-func (d *Device) Turn() uint64 {
+// one has to say so, see Health; and with each turn of the shard while the offload is off or the adapter has too much to do.
+func (d *Device) Turn() uint64 { return d.turn }
+
+// look moves Turn where the adapter is of no use now.
+func (d *Device) look() {
 	if !d.nif.features.has(tlsTx) || d.nic.isSaturated(d.clock) {
-		d.troubles++
+		d.turn++
 	}
-	turn := d.losses + d.troubles
-	if d.nif.cfg.Evict == EvictLRU {
-		turn += d.flushed
-	}
-	return turn
 }
 
 // Prefetch asks for the driver's part of a context.

@@ -28,8 +28,7 @@ type Device struct {
 	epoch     uint32 // of the adapter, as far as places were set right
 	ended     bool   // the adapter's thread is gone: nobody reads the ring
 	flushed   uint64 // calls of Transmit that left none of the owner's frames over
-	losses    uint64 // contexts that were lost or evicted
-	troubles  uint64 // calls of Turn while no context was good
+	turn      uint64 // see Turn
 	lent      uint64 // frames that the last Receive handed out
 
 	want    int           // descriptors that a short Transmit wants; 0: none
@@ -93,6 +92,9 @@ func (d *Device) Transmit(frames []link.Frame) (int, error) {
 	}
 	if n == len(frames) {
 		d.flushed++
+		if d.nif.cfg.Evict == EvictLRU {
+			d.turn++
+		}
 	}
 	d.account(n < len(frames), stopped)
 	if d.posted != before {
@@ -146,6 +148,7 @@ func (d *Device) poll() {
 
 // Receive lends the frames that the adapter has delivered, and takes back those of the call before.
 func (d *Device) Receive(frames []link.Frame) (int, error) {
+	d.look()
 	r := d.rx
 	head := r.head.Load()
 	if d.lent > 0 {
