@@ -9,30 +9,27 @@ import (
 	"ocaserve/tcpstack/mono"
 )
 
-// A context is a row of the adapter's table: a key, and where its stream of records stands. The driver's fields
-// belong to the shard, place to the adapter's thread; the rest is written before the first descriptor that names
-// the context, and wiped after the last one is done, so that the ring orders all access.
-type context struct {
-	// Driver. What each frame needs is in the first cache line.
+// A row is what the driver has of a context: where its stream of records stands, in one cache line. Rows stand together, so
+// that those of a thousand connections are a few pages of memory.
+type row struct {
 	id     uint64    // 0: free
 	number uint64    // the next byte in sequence is byte off of this record
-	off    int       //
 	last   uint64    // the ring's tail behind the last descriptor that needs the context
 	ready  mono.Time // when the adapter will have set it up; 0: it has
 	asked  uint64    // Device.flushed when its health was last asked, plus 1
+	used   mono.Time // when a frame was last posted for it, for eviction
+	off    int32     // see number
+	newer  int32     // in order of use
+	older  int32     //
+	before uint8     // wire bytes of a record before its plaintext
+	least  uint8     // wire bytes of the shortest record, which has none
 	lost   bool      // a frame for it could not be sealed: no more records, please
 	dying  bool      // DelContext was called
-	before uint8     // wire bytes of a record before its plaintext
-	least  int32     // wire bytes of the shortest record, which has none
+}
 
-	// Driver, now and then.
-	generation uint64
-	used       mono.Time // when a frame was last posted for it, for eviction
-	newer      *context  // in order of use
-	older      *context
-
-	// Both.
-	_         [2*cacheLine - 88]byte // processors fetch lines in pairs
+// A context is what the adapter has of it: a key, and where the cipher stands. It is written before the first descriptor that
+// names the context, and wiped after the last one is done, so that the ring orders all access; place is the adapter's thread's.
+type context struct {
 	version   uint16
 	prefixLen int // header and explicit nonce
 	inner     int // bytes of inner content type
@@ -40,10 +37,8 @@ type context struct {
 	key       sealKey
 	raw       [32]byte // the key once more, for verification in software
 	rawLen    int
-
-	// Adapter.
-	place place
-	_     [80]byte // to a multiple of two lines
+	place     place
+	_         [80]byte // to a multiple of two lines: processors fetch lines in pairs
 }
 
 // A handle is index+1 in the low bits and a generation above, so that a handle that outlived its context names
@@ -53,112 +48,104 @@ const (
 	maxContexts = 1<<indexBits - 1
 )
 
-// A table holds the contexts of one queue.
+// A table holds the contexts of one queue: the i-th row and the i-th context are one.
 type table struct {
-	rows  []context
-	free  []int32    // indices
-	dying []*context // their frames are still in the ring
-	use   context    // list head: use.newer is the oldest, use.older the newest
+	rows        []row // and the head of the list in order of use: its newer is the oldest, its older the newest
+	contexts    []context
+	generations []uint64
+	free        []int32
+	dying       []int32 // their frames are still in the ring
 }
 
 func (t *table) init(n int) {
-	t.rows = make([]context, n)
+	t.rows, t.contexts, t.generations = make([]row, n+1), make([]context, n), make([]uint64, n)
 	t.free = make([]int32, n)
 	for i := range t.free {
 		t.free[i] = int32(n - 1 - i)
 	}
-	t.dying = make([]*context, 0, n)
-	t.use.newer, t.use.older = &t.use, &t.use
+	t.dying = make([]int32, 0, n)
+	t.rows[n].newer, t.rows[n].older = int32(n), int32(n)
 }
 
-// find returns the context that a handle names; nil: none any more.
-func (t *table) find(id uint64) *context {
-	r := t.row(id)
-	if r == nil || r.id != id {
-		return nil
+// find returns the index of the context that a handle names; -1: none any more.
+func (t *table) find(id uint64) int32 {
+	i := int64(id&maxContexts) - 1
+	if uint64(i) >= uint64(len(t.contexts)) || t.rows[i].id != id {
+		return -1
 	}
-	return r
+	return int32(i)
 }
 
-// row is where a handle's context stands, or stood; nil: nowhere.
-func (t *table) row(id uint64) *context {
-	i := int(id&maxContexts) - 1
-	if i < 0 || i >= len(t.rows) {
-		return nil
+// prefetch asks for the row that a handle names.
+func (t *table) prefetch(id uint64) {
+	if i := id&maxContexts - 1; i < uint64(len(t.rows)) {
+		prefetch.Pair(unsafe.Pointer(&t.rows[i]))
 	}
-	return &t.rows[i]
 }
-
-// prefetch asks for the driver's part of the context that a handle names.
-func (t *table) prefetch(id uint64) { prefetch.Pair(unsafe.Pointer(t.row(id))) }
 
 // live is how many rows are taken.
-func (t *table) live() int { return len(t.rows) - len(t.free) }
+func (t *table) live() int { return len(t.contexts) - len(t.free) }
 
 // take makes a context of a free row; there must be one.
-func (t *table) take(c *offload.Crypto, key sealKey) *context {
+func (t *table) take(c *offload.Crypto, key sealKey) *row {
 	i := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
-	r := &t.rows[i]
-	generation := r.generation + 1
-	*r = context{
-		id:         generation<<indexBits | uint64(i+1),
-		generation: generation,
-		number:     c.Number,
-		version:    c.Version,
-		prefixLen:  headerLen,
-		inner:      1,
-		iv:         c.IV,
-		key:        key,
-		rawLen:     len(c.Key),
-	}
+	t.generations[i]++
+	x := &t.contexts[i]
+	*x = context{version: c.Version, prefixLen: headerLen, inner: 1, iv: c.IV, key: key, rawLen: len(c.Key)}
 	if c.Version == tls12 {
-		r.prefixLen, r.inner = maxPrefix, 0
+		x.prefixLen, x.inner = maxPrefix, 0
 	}
-	r.before = uint8(r.prefixLen)
-	r.least = int32(r.prefixLen + r.inner + tagLen)
-	copy(r.raw[:], c.Key)
-	r.place.number = c.Number
-	t.touch(r)
+	copy(x.raw[:], c.Key)
+	x.place.number = c.Number
+	r := &t.rows[i]
+	*r = row{
+		id:     t.generations[i]<<indexBits | uint64(i+1),
+		number: c.Number,
+		before: uint8(x.prefixLen), least: uint8(x.prefixLen + x.inner + tagLen),
+		newer: i, older: i,
+	}
+	t.touch(i)
 	return r
 }
 
 // drop wipes a context and frees its row. No descriptor needs it any more.
-func (t *table) drop(c *context) {
-	c.unlink()
-	c.key.wipe()
-	i := int32(c.id&maxContexts) - 1
-	*c = context{generation: c.generation}
+func (t *table) drop(i int32) {
+	t.unlink(i)
+	t.contexts[i].key.wipe()
+	t.rows[i], t.contexts[i] = row{}, context{}
 	t.free = append(t.free, i)
 }
 
 // misplace makes the next frame of every context one that is out of sequence: the adapter has dropped some.
 func (t *table) misplace() {
-	for i := range t.rows {
+	for i := range t.contexts {
 		t.rows[i].off = -1
 	}
 }
 
-// touch makes c the most recently used.
-func (t *table) touch(c *context) {
-	c.unlink()
-	c.newer, c.older = &t.use, t.use.older
-	c.older.newer, c.newer.older = c, c
+// touch makes context i the most recently used.
+func (t *table) touch(i int32) {
+	t.unlink(i)
+	head := int32(len(t.contexts))
+	r, use := &t.rows[i], &t.rows[head]
+	r.newer, r.older = head, use.older
+	t.rows[r.older].newer, use.older = i, i
 }
 
-func (c *context) unlink() {
-	if c.newer != nil {
-		c.newer.older, c.older.newer = c.older, c.newer
-		c.newer, c.older = nil, nil
-	}
+// unlink takes context i out of the order of use, if it is there; a row by itself is its own neighbour.
+func (t *table) unlink(i int32) {
+	r := &t.rows[i]
+	t.rows[r.newer].older, t.rows[r.older].newer = r.older, r.newer
+	r.newer, r.older = i, i
 }
 
-// oldest is the least recently used context; nil: there is none.
-func (t *table) oldest() *context {
-	if t.use.newer == &t.use {
-		return nil
+// oldest is the least recently used context; -1: there is none.
+func (t *table) oldest() int32 {
+	if i := t.rows[len(t.contexts)].newer; int(i) < len(t.contexts) {
+		return i
 	}
-	return t.use.newer
+	return -1
 }
 
 // AddContext makes a context for a key. It fails with offload.ErrNoContext when the table is full and nothing may
@@ -194,56 +181,57 @@ func (d *Device) evict() bool {
 		return false
 	}
 	now := d.clock()
-	for c := d.table.oldest(); c != nil; c = d.table.oldest() {
+	for i := d.table.oldest(); i >= 0; i = d.table.oldest() {
+		c := &d.table.rows[i]
 		if c.last > d.done || now.Sub(c.used) < d.nif.cfg.Idle {
 			return false
 		}
 		if c.asked <= d.flushed {
-			d.table.drop(c)
+			d.table.drop(i)
 			d.turn++
 			d.count.ctxEvicted.Add(1)
 			return true
 		}
 		c.used = now
-		d.table.touch(c)
+		d.table.touch(i)
 	}
 	return false
 }
 
 // DelContext forgets a context. Frames in the ring that need it are still sealed; then its key is wiped.
 func (d *Device) DelContext(id uint64) {
-	c := d.table.find(id)
-	if c == nil || c.dying {
+	i := d.table.find(id)
+	if i < 0 || d.table.rows[i].dying {
 		return
 	}
 	d.count.ctxDeleted.Add(1)
-	c.dying = true
-	c.unlink()
-	d.table.dying = append(d.table.dying, c)
+	d.table.rows[i].dying = true
+	d.table.unlink(i)
+	d.table.dying = append(d.table.dying, i)
 	d.bury()
 }
 
 // bury drops the dying contexts whose last frame is done.
 func (d *Device) bury() {
 	keep := d.table.dying[:0]
-	for _, c := range d.table.dying {
-		if c.last > d.done && !d.ended {
-			keep = append(keep, c)
+	for _, i := range d.table.dying {
+		if d.table.rows[i].last > d.done && !d.ended {
+			keep = append(keep, i)
 		} else {
-			d.table.drop(c)
+			d.table.drop(i)
 		}
 	}
-	clear(d.table.dying[len(keep):])
 	d.table.dying = keep
 	d.count.ctx.Store(uint64(d.table.live()))
 }
 
 // Health says whether records should be left to the context now.
 func (d *Device) Health(id uint64) offload.Health {
-	c := d.table.find(id)
-	if c == nil || c.dying || c.lost {
+	i := d.table.find(id)
+	if i < 0 || d.table.rows[i].dying || d.table.rows[i].lost {
 		return offload.Evicted
 	}
+	c := &d.table.rows[i]
 	c.asked = d.flushed + 1
 	switch {
 	case !d.nif.features.has(tlsTx):
@@ -257,7 +245,7 @@ func (d *Device) Health(id uint64) offload.Health {
 }
 
 // lose marks c as one that cannot go on.
-func (d *Device) lose(c *context) {
+func (d *Device) lose(c *row) {
 	c.lost = true
 	d.turn++
 }
@@ -273,11 +261,11 @@ func (d *Device) look() {
 	}
 }
 
-// Prefetch asks for the driver's part of a context.
+// Prefetch asks for the row of a context.
 func (d *Device) Prefetch(id uint64) { d.table.prefetch(id) }
 
 // set reports whether the adapter has set c up.
-func (d *Device) set(c *context) bool {
+func (d *Device) set(c *row) bool {
 	if c.ready == 0 || d.clock() >= c.ready {
 		c.ready = 0
 		return true

@@ -75,13 +75,14 @@ func (d *Device) finish() {
 // resolve finds the contexts of f's runs, puts the runs into d.runs and returns their wire bytes. Their plaintext must be
 // the fetch bytes of f's pieces. If f must not be sent it returns the counter of the reason.
 func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why *atomic.Uint64) {
-	c, ends := (*context)(nil), true
+	c, at, ends := (*row)(nil), int32(0), true
 	for i := range f.Seal {
 		s := &f.Seal[i]
 		if c == nil || c.id != s.Context { // the records of a frame are of one connection, and all but always of one key
-			if c, why = d.sealer(s.Context, now); why != nil {
+			if at, why = d.sealer(s.Context, now); why != nil {
 				return 0, why
 			}
+			c = &d.table.rows[at]
 		}
 		// Runs are neighbours in the stream: all but the first begin a record, and all but the last end one.
 		if !c.fits(s) || i > 0 && (!ends || s.From != 0) {
@@ -90,7 +91,7 @@ func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why
 		ends = s.To == s.Len
 		d.runs = append(d.runs, run{})
 		r := &d.runs[i]
-		r.ctx, r.number, r.count, r.length = c, s.Number, uint16(s.Count), uint16(s.Len)
+		r.ctx, r.row, r.number, r.count, r.length = &d.table.contexts[at], at, s.Number, uint16(s.Count), uint16(s.Len)
 		r.from, r.to, r.seal, r.typ = uint16(s.From), uint16(s.To), uint16(i), s.Type
 		wire += s.Size()
 		fetch -= c.plainOf(s.Count, s.Len, s.From, s.To)
@@ -102,23 +103,24 @@ func (d *Device) resolve(f *link.Frame, fetch int, now mono.Time) (wire int, why
 }
 
 // sealer is the context that a handle names, for records now; if it seals none, the counter of the reason.
-func (d *Device) sealer(id uint64, now mono.Time) (*context, *atomic.Uint64) {
-	c := d.table.find(id)
-	if c == nil || c.dying {
-		return nil, &d.count.dropBypassReq
+func (d *Device) sealer(id uint64, now mono.Time) (int32, *atomic.Uint64) {
+	i := d.table.find(id)
+	if i < 0 || d.table.rows[i].dying {
+		return 0, &d.count.dropBypassReq
 	}
+	c := &d.table.rows[i]
 	if d.nif.cfg.Evict == EvictLRU {
 		c.used = now
-		d.table.touch(c)
+		d.table.touch(i)
 	}
 	if c.lost || !d.set(c) {
-		return nil, d.cannot(c)
+		return 0, d.cannot(c)
 	}
-	return c, nil
+	return i, nil
 }
 
 // cannot is why a frame of c's records is not sent that cannot be sealed. Unless c is only not set up yet, it is lost.
-func (d *Device) cannot(c *context) *atomic.Uint64 {
+func (d *Device) cannot(c *row) *atomic.Uint64 {
 	if c.ready == 0 {
 		d.lose(c)
 	}
@@ -130,7 +132,7 @@ func (d *Device) cannot(c *context) *atomic.Uint64 {
 // begins with a record needs no more than the record's number. It reports whether the frame was out of sequence.
 func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 	r := &d.runs[0]
-	if c := r.ctx; c.number != r.number || c.off != int(r.from) {
+	if c := &d.table.rows[r.row]; c.number != r.number || c.off != int32(r.from) {
 		resync = true
 		d.count.ooo.Add(1)
 		switch {
@@ -142,17 +144,16 @@ func (d *Device) synchronise(s *stream.Sealing) (resync, ok bool) {
 		}
 	}
 	for i := range d.runs {
-		d.runs[i].proceed()
+		r := &d.runs[i]
+		d.table.rows[r.row].proceed(r)
 	}
 	return resync, true
 }
 
 // proceed moves the driver's idea of the place behind the run.
-func (r *run) proceed() {
-	last := r.number + uint64(r.count-1)
-	r.ctx.number, r.ctx.off = last, int(r.to)
-	if r.to == r.length {
-		r.ctx.number, r.ctx.off = last+1, 0
+func (c *row) proceed(r *run) {
+	if c.number, c.off = r.number+uint64(r.count), 0; r.to < r.length {
+		c.number, c.off = c.number-1, int32(r.to)
 	}
 }
 
@@ -161,8 +162,8 @@ func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	e, g := d.ring.desc(d.posted), &d.dumped
 	s.Records.Plain(g, r.number, 0, int(r.from))
 	defer g.Reset()
-	before := run{ctx: r.ctx, number: r.number, count: 1, length: r.length, to: r.from, typ: r.typ}
-	n := before.plain()
+	before := run{ctx: r.ctx, row: r.row, number: r.number, count: 1, length: r.length, to: r.from, typ: r.typ}
+	n := d.plainOf([]run{before})
 	if size(g.Pieces()) != n {
 		return false
 	}
@@ -186,7 +187,7 @@ func (d *Device) countSealed(f *link.Frame, payload, made int, resync bool) {
 	}
 	d.count.resyncBytes.Add(uint64(payload))
 	r := &d.runs[0]
-	f.Book.Add(ledger.Refetched, r.ctx.plainOf(1, int(r.length), 0, int(r.from)))
+	f.Book.Add(ledger.Refetched, d.table.rows[r.row].plainOf(1, int(r.length), 0, int(r.from)))
 }
 
 // fillWhole writes the descriptor of f, which goes to the adapter as it is. The runs are not copied: d.runs and the
@@ -212,7 +213,7 @@ func (d *Device) fill(e *desc, f *link.Frame, payload, fetch int) {
 	}
 	e.pieces = append(e.pieces[:0], f.Pieces...)
 	for i := range e.runs {
-		e.runs[i].ctx.last = d.posted
+		d.table.rows[e.runs[i].row].last = d.posted
 	}
 	d.countOffloads(f, e)
 	d.expect(f, e)

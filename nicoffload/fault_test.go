@@ -372,7 +372,7 @@ func TestLostPlaceHeals(t *testing.T) {
 	s := r.open(newSession(t, tls13, 16, 0, 6, 16384))
 	r.send(r.frame(s, 0, 5000, 1448, 4096))
 	r.turn()
-	r.dev.table.find(s.ctx).place.off = 17
+	r.dev.table.contexts[r.dev.table.find(s.ctx)].place.off = 17
 	r.send(r.frame(s, 5000, 6000, 1448, 4096))
 	r.turn()
 	r.wantStat("tx_tls_drop_lost_place", 1)

@@ -29,6 +29,7 @@ const (
 type run struct {
 	ctx      *context
 	number   uint64 // of the first record
+	row      int32  // index of the context; driver only
 	count    uint16 // records
 	length   uint16 // wire bytes of each record
 	from, to uint16 // of the first and of the last
@@ -38,11 +39,6 @@ type run struct {
 
 // size is the number of wire bytes that r seals.
 func (r *run) size() int { return (int(r.count)-1)*int(r.length) + int(r.to) - int(r.from) }
-
-// plain is the number of plaintext bytes among them. The driver asks.
-func (r *run) plain() int {
-	return r.ctx.plainOf(int(r.count), int(r.length), int(r.from), int(r.to))
-}
 
 // one is what r has of its i-th record.
 func (r *run) one(i uint16) run {

@@ -106,7 +106,7 @@ func (c *context) additional() []byte {
 }
 
 // fits reports whether a run is of records that c can seal, and lies within them.
-func (c *context) fits(s *stream.Sealing) bool {
+func (c *row) fits(s *stream.Sealing) bool {
 	if s.Len < int(c.least) || s.Len > maxRecord || s.Count < 1 || s.Count > maxGSO {
 		return false
 	}
@@ -114,8 +114,12 @@ func (c *context) fits(s *stream.Sealing) bool {
 }
 
 // plainOf is how many of the wire bytes of count records of that length are plaintext, from byte `from` of the first to byte
-// `to` of the last. The driver asks.
-func (c *context) plainOf(count, length, from, to int) int {
-	before, plain := int(c.before), length-int(c.least)
+// `to` of the last.
+func (c *row) plainOf(count, length, from, to int) int {
+	plain := length - int(c.least)
+	if from == 0 && to == length {
+		return count * plain
+	}
+	before := int(c.before)
 	return (count-1)*plain + min(max(to-before, 0), plain) - min(max(from-before, 0), plain)
 }

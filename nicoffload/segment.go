@@ -138,7 +138,7 @@ func (d *Device) cutOnHost(f *link.Frame, payload int) {
 		d.cut = clip(d.cut[:0], d.runs, at, at+n)
 		fetch := n
 		if len(d.runs) > 0 {
-			fetch = plainOf(d.cut)
+			fetch = d.plainOf(d.cut)
 		}
 		d.pieces = in.take(d.pieces[:0], fetch)
 		seg.Pieces = d.pieces
@@ -170,9 +170,10 @@ func clip(out, runs []run, from, to int) []run {
 }
 
 // plainOf is the number of plaintext bytes of runs.
-func plainOf(runs []run) (n int) {
+func (d *Device) plainOf(runs []run) (n int) {
 	for i := range runs {
-		n += runs[i].plain()
+		r := &runs[i]
+		n += d.table.rows[r.row].plainOf(int(r.count), int(r.length), int(r.from), int(r.to))
 	}
 	return n
 }

@@ -50,7 +50,7 @@ func TestUnsupported(t *testing.T) {
 func TestDeleteWhileInRing(t *testing.T) {
 	r := newRig(t, rigConfig{Config{Contexts: 1}, memory.Config{TSO: true}})
 	s := r.open(newSession(t, tls13, 16, 0, 3, 9000))
-	row := &r.dev.table.rows[0]
+	row := &r.dev.table.contexts[0]
 	spy := &wipeSpy{sealKey: row.key}
 	row.key = spy
 	r.send(r.frame(s, 0, len(s.wire), 1448, 4096))

@@ -209,7 +209,7 @@ func TestCloseCompletes(t *testing.T) {
 		if done := r.dev.Completed(); done != r.dev.taken {
 			t.Errorf("%d frames of %d completed after Close", done, r.dev.taken)
 		}
-		if r.dev.table.rows[0].key != nil {
+		if r.dev.table.contexts[0].key != nil {
 			t.Error("the key was not wiped")
 		}
 		if _, err := r.dev.Transmit(make([]link.Frame, 1)); !errors.Is(err, net.ErrClosed) {
