@@ -127,7 +127,10 @@ func (f *Framer) align() {
 // Touch tells the framer the time, at each event of the connection: after a silence longer than the policy's
 // Idle, records are small again. A framer that is never told starts small once.
 func (f *Framer) Touch(now mono.Time) {
-	prefetch.Pair(unsafe.Pointer(f.keys)) // what is framed next needs them
+	if f.keys != nil { // what is framed next needs them, and the helm
+		prefetch.Pair(unsafe.Pointer(f.keys))
+		prefetch.Pair(unsafe.Pointer(&f.helm))
+	}
 	f.ramp.touch(now)
 }
 

@@ -25,6 +25,13 @@ func (l *connList) prefetchTurns() {
 	}
 }
 
+// prefetchFirst is what prefetchTurns was too late for: of the first two in line, before the shard's handlers run.
+func (l *connList) prefetchFirst() {
+	for c, i := l.head, 0; c != nil && i < 2; c, i = c.pendNext, i+1 {
+		c.queue.Prefetch(c.rec.Next())
+	}
+}
+
 // prefetch asks for c itself.
 func (c *Conn) prefetch() { prefetch.Range(unsafe.Pointer(c), unsafe.Sizeof(*c)) }
 

@@ -142,6 +142,7 @@ func (s *Shard) Step(now mono.Time) (busy bool, err error) {
 		busy = true
 	}
 	s.wheel.Advance(now, fireTimer)
+	s.pend.prefetchFirst()
 	s.syns.Advance(now, s.resendSynAck)
 	told := s.relieve()
 	s.deliver()
@@ -171,10 +172,12 @@ func fireTimer(t *pacing.Timer) {
 
 // receive takes frames off the ring and handles them.
 func (s *Shard) receive() (int, error) {
+	s.blocks.PrefetchCaptives()
 	n, err := s.dev.Receive(s.frames[:])
 	if err != nil {
 		return 0, err
 	}
+	s.blocks.PrefetchMoreOfCaptives()
 	for i := range s.frames[:n] {
 		s.inputFrame(&s.frames[i])
 	}

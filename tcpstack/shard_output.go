@@ -19,6 +19,9 @@ const headerCost = 52
 // been acknowledged, and out of the shard's when the link is done with them too.
 func (s *Shard) output() (bool, error) {
 	moved, err := s.flush()
+	if c := s.pend.head; c != nil {
+		c.prefetchFrame()
+	}
 	budget := outputBudget
 	s.egress.wake = mono.Never
 	for budget > 0 && err == nil && !s.pend.empty() && s.egress.mayEgress(s.now) {

@@ -17,13 +17,13 @@ type limbo struct {
 }
 
 // What is asked for while spans are released: so many bytes of the one that is so many behind.
-const ahead, spanSize = 2, 128
+const ahead, spanSize = uint32(2), 128
 
 // A captive is a span in limbo.
 type captive struct {
-	span   Span
-	charge int64
-	until  uint64 // frames
+	span  Span
+	n     int    // its length; what it is charged it tells when it is at hand again
+	until uint64 // frames
 }
 
 // FrameBuilt counts a frame; with payload it may refer to spans of the pool's queues.
@@ -42,12 +42,12 @@ func (p *BlockPool) FramesDone(n uint64) {
 	l := &p.limbo
 	l.done = n
 	for l.n > 0 && l.ring[l.head].until <= n {
-		prefetch.Value(&l.ring[(l.head+ahead)&uint32(len(l.ring)-1)].span, spanSize) // out of cache since it was acknowledged
+		prefetch.Value(&l.at(ahead).span, spanSize) // out of cache since it was transmitted
 		c := l.ring[l.head]
 		l.ring[l.head] = captive{}
 		l.head = (l.head + 1) & uint32(len(l.ring)-1)
 		l.n--
-		p.queued -= c.charge
+		p.queued -= chargeOf(c.span, c.n)
 		c.span.Release()
 	}
 }
@@ -55,18 +55,38 @@ func (p *BlockPool) FramesDone(n uint64) {
 // Captives is the number of spans that wait for frames to be done.
 func (p *BlockPool) Captives() int { return int(p.limbo.n) }
 
-// letGo releases s, now or when no frame refers to it.
-func (p *BlockPool) letGo(s Span, charge int64) {
+// PrefetchCaptives asks for the spans that will be released first, and PrefetchMoreOfCaptives, when these have had time to
+// come, for what they refer to.
+func (p *BlockPool) PrefetchCaptives() {
+	for i := range min(ahead, p.limbo.n) {
+		prefetch.Value(&p.limbo.at(i).span, spanSize)
+	}
+}
+
+// PrefetchMoreOfCaptives is the second step of PrefetchCaptives.
+func (p *BlockPool) PrefetchMoreOfCaptives() {
+	for i := range min(ahead, p.limbo.n) {
+		if s, ok := p.limbo.at(i).span.(Prefetcher); ok {
+			s.PrefetchMore()
+		}
+	}
+}
+
+// at is the i-th captive.
+func (l *limbo) at(i uint32) *captive { return &l.ring[(l.head+i)&uint32(len(l.ring)-1)] }
+
+// letGo releases s, of n bytes, now or when no frame refers to it.
+func (p *BlockPool) letGo(s Span, n int) {
 	l := &p.limbo
 	if l.done >= l.payload {
-		p.queued -= charge
+		p.queued -= chargeOf(s, n)
 		s.Release()
 		return
 	}
 	if int(l.n) == len(l.ring) {
 		l.grow()
 	}
-	l.ring[(l.head+l.n)&uint32(len(l.ring)-1)] = captive{s, charge, l.payload}
+	l.ring[(l.head+l.n)&uint32(len(l.ring)-1)] = captive{s, n, l.payload}
 	l.n++
 }
 

@@ -210,7 +210,7 @@ func (q *SendQueue) pop() {
 	*e = queued{}
 	q.head = q.wrap(q.head + 1)
 	q.n--
-	q.pool.letGo(s, chargeOf(s, int(n)))
+	q.pool.letGo(s, int(n))
 }
 
 // Drop releases every span: the connection is gone. Start and End become equal and nothing can be gathered
