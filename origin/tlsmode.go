@@ -111,9 +111,11 @@ func (c *tlsCounters) begun(f *ktls.Framer) {
 
 // opened counts what a record of the peer brought.
 func (c *tlsCounters) opened(e ktls.Event, err error) {
-	var alert *ktls.AlertError
-	if errors.As(err, &alert) && !alert.Remote && alert.Alert == ktls.AlertBadRecordMAC {
-		c.decrypt.Add(1)
+	if err != nil {
+		var alert *ktls.AlertError // escapes
+		if errors.As(err, &alert) && !alert.Remote && alert.Alert == ktls.AlertBadRecordMAC {
+			c.decrypt.Add(1)
+		}
 	}
 	if e == ktls.EventKeyUpdate || e == ktls.EventKeyUpdateRequested {
 		c.rekeys.Add(1)

@@ -135,6 +135,7 @@ const (
 	warmUpMost  = 3 * time.Second
 	warmBytes   = 16 << 20  // that all clients have received when it may end
 	warmPerConn = 128 << 10 // and each of them: no connection is at its first, small records then
+	warmStep    = 25 * time.Millisecond
 )
 
 // warmUp lets connections run before the clock starts: windows grow, caches fill.
@@ -150,7 +151,7 @@ func (w *world) warmUp(ctx context.Context, conns int) error {
 		if err != nil || warm || mono.Now().Sub(begun) > warmUpMost {
 			return err
 		}
-		step = lookEvery
+		step = warmStep
 	}
 }
 
@@ -170,8 +171,9 @@ func (w *world) sleep(ctx context.Context, d time.Duration, enough <-chan struct
 	}
 }
 
-// lookEvery is how often memory is looked at during a measurement.
-const lookEvery = 25 * time.Millisecond
+// lookEvery is how often memory is looked at during a measurement. A look walks over all connections, on the server's thread:
+// that is a part of what is measured.
+const lookEvery = 100 * time.Millisecond
 
 const (
 	leastBytes = 1 << 20 // of a measurement, which goes on for them

@@ -29,6 +29,7 @@ const (
 	ResealedHost  // by the host's CPU, once more, for a retransmission
 	SealedStored  // gathered from a record buffer: sealed before, kept until acknowledged
 	ResealedAhead // by the host's CPU only to get to the place in a record where sealing had to begin
+	Refetched     // read over the bus once more by the device for the same reason, to rebuild the state of a cipher (DUMP)
 	SealedNIC     // by the device, with what it makes
 	MadeNIC       // of them, made by the device: headers, explicit nonces, inner types, tags
 	LeftNIC       // gathered unsealed, for the device to seal
@@ -37,7 +38,6 @@ const (
 	// What the device did, with each frame one of Fetched (beside MadeNIC), LinkCopied and LinkDropped.
 
 	Fetched     // payload read over the bus to be transmitted: of records that the device makes the plaintext
-	Refetched   // payload read over the bus once more, to rebuild the state of a cipher (DUMP)
 	LinkCopied  // payload that a link without a bus copied when it took the frame (link.Caps.TxCopies)
 	LinkDropped // payload of frames that the device took and could not send, or that it never took before its end
 	Summed      // payload that the host read for the checksum
@@ -77,8 +77,9 @@ func (e Event) String() string {
 type Book struct {
 	// Parent, if there is one, gets every entry too: a connection's is its shard's.
 	Parent *Book
-	_      uint64 // puts what is booked for each frame, from SealedNIC to LinkDropped, into one cache line
-	sums   [NumEvents]uint64
+	// Events stand in the order of their use: in mode nic and in mode off, what is booked as bytes are framed is in this
+	// cache line, for each frame in the third, and by TCP in the last.
+	sums [NumEvents]uint64
 }
 
 // Add books n bytes for e. A nil book takes nothing.
