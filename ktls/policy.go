@@ -155,7 +155,7 @@ func (r *ramp) steadyRow(left, near, most, over, size int) (n, _, last int) {
 	return n, size, last
 }
 
-// divide is n/m, or more than a train has records: 32 bits take half the time.
+// divide is n/m, or at least as many as a train has records: 32 bits take half the time.
 func divide(n, m int) int { return int(uint32(min(n, maxTrain*maxPlaintext)) / uint32(m)) }
 
 // steady is the plaintext of every record from here on, in full flow: they are all alike if they begin and end with a

@@ -22,7 +22,8 @@ const (
 // acknowledgment nothing is kept of them but this struct and the holds on the parts. Should the CPU have to seal any of
 // it, the train is taken apart into records, and stays so.
 //
-// What is asked of a train before and after it is gathered is in its first cache line, with the first three parts.
+// What is asked of a train for each frame is in its first cache line, with the first three parts; the charge, with what else
+// is asked for when the train is queued and released, in the second.
 type train struct {
 	keys    *sealKeys
 	seq     uint64 // of the first record

@@ -8,6 +8,7 @@ import (
 
 	"ocaserve/ktls/offload"
 	"ocaserve/tcpstack/ledger"
+	"ocaserve/tcpstack/stream"
 )
 
 // longBody is a script of one body, cut as a transfer that asks Whole cuts it, and its wire image.
@@ -103,6 +104,7 @@ func TestTrainTakenApart(t *testing.T) {
 			if _, ok := s.q.spans[0].(*train); ok != (s.f.keys.gcm != nil) {
 				t.Fatalf("%s: a train: %v", name, ok)
 			}
+			charge := s.q.spans[0].(stream.Charger).Charge()
 			cut := rng.IntN(len(wire))
 			for at := 0; at < cut; {
 				at = s.frame(at, min(cut, at+1+rng.IntN(9000)))
@@ -119,6 +121,9 @@ func TestTrainTakenApart(t *testing.T) {
 			s.frame(from, from+1)
 			if st := s.f.pool.Stats(); st.Offloaded+st.Records != 4 {
 				t.Fatalf("%s: cut at %d: %d records sealed first by the device, %d by the CPU", name, cut, st.Offloaded, st.Records)
+			}
+			if now := s.q.spans[0].(stream.Charger).Charge(); now != charge {
+				t.Fatalf("%s: the charge was %d and is %d", name, charge, now)
 			}
 			s.ack(s.end())
 			s.finish()

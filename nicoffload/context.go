@@ -64,8 +64,13 @@ func (t *table) init(n int) {
 		t.free[i] = int32(n - 1 - i)
 	}
 	t.dying = make([]int32, 0, n)
-	t.rows[n].newer, t.rows[n].older = int32(n), int32(n)
+	for i := range t.rows {
+		t.rows[i] = unlinked(int32(i))
+	}
 }
+
+// unlinked is row i while it is free: its own neighbour in the order of use.
+func unlinked(i int32) row { return row{newer: i, older: i} }
 
 // find returns the index of the context that a handle names; -1: none any more.
 func (t *table) find(id uint64) int32 {
@@ -78,8 +83,8 @@ func (t *table) find(id uint64) int32 {
 
 // prefetch asks for the row that a handle names.
 func (t *table) prefetch(id uint64) {
-	if i := id&maxContexts - 1; i < uint64(len(t.rows)) {
-		prefetch.Pair(unsafe.Pointer(&t.rows[i]))
+	if i := id&maxContexts - 1; i < uint64(len(t.contexts)) {
+		prefetch.Range(unsafe.Pointer(&t.rows[i]), unsafe.Sizeof(row{}))
 	}
 }
 
@@ -113,7 +118,7 @@ func (t *table) take(c *offload.Crypto, key sealKey) *row {
 func (t *table) drop(i int32) {
 	t.unlink(i)
 	t.contexts[i].key.wipe()
-	t.rows[i], t.contexts[i] = row{}, context{}
+	t.rows[i], t.contexts[i] = unlinked(i), context{}
 	t.free = append(t.free, i)
 }
 

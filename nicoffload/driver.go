@@ -163,7 +163,7 @@ func (d *Device) dump(s *stream.Sealing, r *run) bool {
 	s.Records.Plain(g, r.number, 0, int(r.from))
 	defer g.Reset()
 	before := run{ctx: r.ctx, row: r.row, number: r.number, count: 1, length: r.length, to: r.from, typ: r.typ}
-	n := d.plainOf([]run{before})
+	n := d.table.rows[r.row].plainOf(1, int(r.length), 0, int(r.from))
 	if size(g.Pieces()) != n {
 		return false
 	}

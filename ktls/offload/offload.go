@@ -51,8 +51,9 @@ type NIC interface {
 	DelContext(id uint64)
 	// Health says whether records should be left to the context now.
 	Health(id uint64) Health
-	// Turn is a number that changes before the health of any context can be worse than it was when it was last
-	// asked. It costs little: it is asked for each frame and for what is framed.
+	// Turn is a number that moves when a context is lost or evicted, and with each turn of the shard in which the offload is
+	// off or its budget used up: while it stands still, every context that was Good still seals. It costs little: it is asked for
+	// each frame and for what is framed.
 	Turn() uint64
 	// Prefetch says that a frame with the context's records comes next.
 	Prefetch(id uint64)

@@ -29,7 +29,7 @@ const (
 	ResealedHost  // by the host's CPU, once more, for a retransmission
 	SealedStored  // gathered from a record buffer: sealed before, kept until acknowledged
 	ResealedAhead // by the host's CPU only to get to the place in a record where sealing had to begin
-	Refetched     // read over the bus once more by the device for the same reason, to rebuild the state of a cipher (DUMP)
+	Refetched     // plaintext that the device read once more for the same reason, to rebuild the state of a cipher (DUMP)
 	SealedNIC     // by the device, with what it makes
 	MadeNIC       // of them, made by the device: headers, explicit nonces, inner types, tags
 	LeftNIC       // gathered unsealed, for the device to seal

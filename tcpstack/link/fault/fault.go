@@ -6,7 +6,8 @@
 //  2. The dice decide each packet's fate and when it is due.
 //  3. Due packets go on, to the wrapped device or to the stack, as single packets whose checksum nobody
 //     has verified (CsumComplete), so that corruption can only be caught where it should be: by the receiver.
-//  4. Wait ends when a delayed packet is due, and hands those over that are.
+//  4. Without a delay packets are taken in as the stack takes them: the wire holds none of its own.
+//  5. Wait ends when a delayed packet is due, and hands those over that are.
 package fault
 
 import (
@@ -99,7 +100,7 @@ func (d *device) Caps() link.Caps {
 	return c
 }
 
-// Receive takes in what the wrapped device has and returns what is due.
+// Receive returns what is due, of that too which the wrapped device has.
 func (d *device) Receive(frames []link.Frame) (int, error) {
 	now := d.cfg.Clock()
 	if err := d.flush(now); err != nil {
@@ -123,7 +124,7 @@ func (d *device) Receive(frames []link.Frame) (int, error) {
 // wait on the other side, where frames are whole and somebody can be told that there is no more room. What is delayed must be
 // taken in when it comes.
 func (d *device) take(now mono.Time, n int) error {
-	if d.cfg.Delay == 0 && len(d.rx.ready()) >= n {
+	if d.cfg.Delay == 0 && d.cfg.Reorder == 0 && len(d.rx.ready()) >= n {
 		return nil
 	}
 	// Recycled packets keep their bytes until the next put: here, which ends the last Receive's loan.
