@@ -116,7 +116,11 @@ func (w *world) lay(k Key) error {
 	if err != nil {
 		return err
 	}
-	if w.nic, err = nicoffload.New(end, w.opts.NIC); err != nil {
+	cfg := w.opts.NIC
+	if cfg.Depth == 0 {
+		cfg.Depth = depth(k.Conns)
+	}
+	if w.nic, err = nicoffload.New(end, cfg); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.nic.Close)
@@ -147,6 +151,10 @@ func window(conns int, rtt time.Duration) int {
 	const queue, rate, least = 8 << 20, 2e9, 64 << 10
 	return max(least, (queue+int(rate*rtt.Seconds()))/conns)
 }
+
+// depth is how many descriptors the adapter's ring has where --nic does not say: for some frames of each connection. What all
+// windows hold waits there when the clients are what limits, and a full ring would be a part of what is measured.
+func depth(conns int) int { return min(max(1024, 3*conns), nicoffload.MaxDepth) }
 
 func newStack(addr netip.Addr, receive int, nif link.Interface) (*tcpstack.Stack, error) {
 	return tcpstack.New(tcpstack.Config{
