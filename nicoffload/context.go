@@ -74,16 +74,24 @@ func unlinked(i int32) row { return row{newer: i, older: i} }
 
 // find returns the index of the context that a handle names; -1: none any more.
 func (t *table) find(id uint64) int32 {
-	i := int64(id&maxContexts) - 1
-	if uint64(i) >= uint64(len(t.contexts)) || t.rows[i].id != id {
+	i := t.index(id)
+	if i < 0 || t.rows[i].id != id {
 		return -1
 	}
-	return int32(i)
+	return i
+}
+
+// index is where a handle's context stands, or stood; -1: nowhere.
+func (t *table) index(id uint64) int32 {
+	if i := id&maxContexts - 1; i < uint64(len(t.contexts)) { // 0 names nothing, and is the largest then
+		return int32(i)
+	}
+	return -1
 }
 
 // prefetch asks for the row that a handle names.
 func (t *table) prefetch(id uint64) {
-	if i := id&maxContexts - 1; i < uint64(len(t.contexts)) {
+	if i := t.index(id); i >= 0 {
 		prefetch.Range(unsafe.Pointer(&t.rows[i]), unsafe.Sizeof(row{}))
 	}
 }

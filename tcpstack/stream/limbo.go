@@ -16,7 +16,7 @@ type limbo struct {
 	head, n uint32 // the length of ring is a power of two
 }
 
-// What is asked for while spans are released: so many bytes of the one that is so many behind.
+// What is asked for before spans are released: so many bytes of the first ones, and of the one that is so many behind.
 const ahead, spanSize = uint32(2), 128
 
 // A captive is a span in limbo.
@@ -41,10 +41,10 @@ func (p *BlockPool) Built() uint64 { return p.limbo.built }
 func (p *BlockPool) FramesDone(n uint64) {
 	l := &p.limbo
 	l.done = n
-	for l.n > 0 && l.ring[l.head].until <= n {
+	for l.n > 0 && l.at(0).until <= n {
 		prefetch.Value(&l.at(ahead).span, spanSize) // out of cache since it was transmitted
-		c := l.ring[l.head]
-		l.ring[l.head] = captive{}
+		c := *l.at(0)
+		*l.at(0) = captive{}
 		l.head = (l.head + 1) & uint32(len(l.ring)-1)
 		l.n--
 		p.queued -= chargeOf(c.span, c.n)
@@ -86,7 +86,7 @@ func (p *BlockPool) letGo(s Span, n int) {
 	if int(l.n) == len(l.ring) {
 		l.grow()
 	}
-	l.ring[(l.head+l.n)&uint32(len(l.ring)-1)] = captive{s, n, l.payload}
+	*l.at(l.n) = captive{s, n, l.payload}
 	l.n++
 }
 
