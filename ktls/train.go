@@ -231,15 +231,10 @@ func (t *train) gatherSealed(g *stream.Gather, from, to int) {
 
 // refer gathers bytes [off, end) of the plaintext of all records, by reference.
 func (t *train) refer(g *stream.Gather, off, end int) {
-	at := 0
-	for i := 0; off < end; i++ {
-		next := int(t.ends[i])
-		if off < next {
-			to := min(end, next)
-			g.Add(unsafe.Slice(t.data[i], next-at)[off-at : to-at])
-			off = to
-		}
-		at = next
+	for off < end {
+		run := t.run(off, end)
+		g.Add(run)
+		off += len(run)
 	}
 }
 
